@@ -1,0 +1,105 @@
+# `make help` lists the targets.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON_BIN := .venv/bin/python
+BASELINE := proto/baseline.binpb
+# Passed to the command of run, test, test-* and bench.
+ARGS ?=
+# The real data sets that seeding, tests and benchmarks read.
+export FEEDMESH_DATA ?= $(abspath ../shared/data)
+
+PYTEST := $(PYTHON_BIN) -m pytest
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
+		awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+	@echo
+	@echo '  run, test, test-* and bench pass ARGS on: make test-unit ARGS="-k paging"'
+
+.PHONY: run
+run: venv ## the whole mesh on this machine, seeded, until Ctrl-C
+	@exec $(PYTHON_BIN) -m meshctl up $(ARGS)
+
+.PHONY: test
+test: venv ## all test lanes
+	$(PYTEST) tests/unit tests/contract tests/integration tests/mesh $(ARGS)
+
+.PHONY: test-unit
+test-unit: venv ## no engine: domain, handlers, contract and import rules
+	$(PYTEST) tests/unit tests/contract $(ARGS)
+
+.PHONY: test-integration
+test-integration: venv ## stores and services against real embedded engines
+	$(PYTEST) tests/integration $(ARGS)
+
+.PHONY: test-mesh
+test-mesh: venv ## every service at once: replay and fault tests
+	$(PYTEST) tests/mesh $(ARGS)
+
+.PHONY: check
+check: lint types check-gen check-proto ## everything a change must pass before its tests
+
+.PHONY: fmt
+fmt: venv ## format code and contract, fix what can be fixed
+	.venv/bin/ruff check --fix-only --quiet
+	.venv/bin/ruff format
+	.venv/bin/buf format --write --path proto/feedmesh
+
+.PHONY: lint
+lint: venv ## ruff: rules and format
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+
+.PHONY: types
+types: venv ## mypy, strict
+	.venv/bin/mypy
+
+.PHONY: gen
+gen: venv ## descriptor image and stubs, from proto/
+	$(PYTHON_BIN) tools/gen.py
+
+.PHONY: check-gen
+check-gen: venv ## generated files are up to date
+	$(PYTHON_BIN) tools/gen.py --check
+
+# As images: buf compares workspaces only when both have as many modules.
+.PHONY: check-proto
+check-proto: venv ## contract: lint, format and no breaking change
+	.venv/bin/buf lint
+	.venv/bin/buf format --diff --exit-code --path proto/feedmesh
+	@test -f $(BASELINE) || { \
+		echo '$(BASELINE) is missing: without it no breaking change can be seen.' \
+			'Restore it, or accept the contract as it is: make baseline' >&2; \
+		exit 1; }
+	.venv/bin/buf build -o - | .venv/bin/buf breaking - \
+		--against $(BASELINE) --config buf.yaml
+
+.PHONY: baseline
+baseline: venv ## accept the contract as the one not to be broken
+	.venv/bin/buf build --exclude-source-info -o $(BASELINE)
+
+.PHONY: bench
+bench: venv ## benchmarks
+	$(PYTHON_BIN) -m bench $(ARGS)
+
+.PHONY: venv
+venv: .venv/.stamp ## .venv with everything of requirements.lock
+
+.venv/.stamp: requirements.lock pyproject.toml gen/pyproject.toml tools/venv
+	tools/venv
+	@touch $@
+
+# No index options reach the file: it must not name anybody's package server.
+.PHONY: lock
+lock: venv ## resolve requirements.lock anew; ARGS=--upgrade for newer versions
+	.venv/bin/uv pip compile pyproject.toml --extra embedded --group dev \
+		--universal --python-version 3.11 --generate-hashes \
+		--no-emit-package feedmesh-stubs --no-header --quiet \
+		--output-file requirements.lock $(ARGS)
+
+.PHONY: clean
+clean: ## remove caches, the environment and the local mesh's data
+	rm -rf .venv .feedmesh .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
