@@ -1,0 +1,1 @@
+"""Rules that several rooms must decide alike. Pure: the standard library alone."""

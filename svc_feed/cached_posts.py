@@ -1,0 +1,245 @@
+"""Near copies of posts: in this process, then in Valkey, then at svc_ingest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from chassis.cache import NearCache, SingleFlight
+from chassis.clock import Clock
+from chassis.errors import MeshError
+
+from .cached import Freshness
+from .model import Entry, Post, PostId, Record, Stats, UserId
+from .ports import PostCopies, PostRecords
+
+POST_SECONDS = 30.0
+STATS_SECONDS = 2.0
+# Counts of posts of which Valkey keeps none: they begin to be kept when they change.
+RECORD_STATS_SECONDS = 60.0
+# What a reader of whom nothing is kept did and wrote: kept as soon as they do.
+DID_SECONDS = 60.0
+OWN_SECONDS = 300.0
+RECENT_SECONDS = 30.0
+# Celebrities' recent posts while svc_ingest does not answer: late, but not wrong.
+STALE_RECENT_SECONDS = 600.0
+# Posts that svc_ingest tells of one author at once, at most.
+MOST_RECENT = 50
+
+NOBODY = UserId(0)
+
+
+class Sizes(NamedTuple):
+    """How many items are kept near."""
+
+    posts: int
+    readers: int
+    celebrities: int
+
+
+class _Near(NamedTuple):
+    """A post as it was when its loading began; None when there was none."""
+
+    loaded_at: float
+    post: Post | None
+
+
+class CachedPosts:
+    """Posts over PostCopies and PostRecords."""
+
+    def __init__(
+        self,
+        *,
+        copies: PostCopies,
+        records: PostRecords,
+        freshness: Freshness,
+        clock: Clock,
+        sizes: Sizes,
+    ) -> None:
+        self._copies = copies
+        self._records = records
+        self._freshness = freshness
+        self._near: NearCache[PostId, _Near] = NearCache(
+            max_items=sizes.posts, ttl=POST_SECONDS, clock=clock
+        )
+        self._stats: NearCache[PostId, tuple[float, Stats]] = NearCache(
+            max_items=sizes.posts, ttl=STATS_SECONDS, clock=clock
+        )
+        self._record_stats: NearCache[PostId, tuple[float, Stats]] = NearCache(
+            max_items=sizes.posts, ttl=RECORD_STATS_SECONDS, clock=clock
+        )
+        self._did: NearCache[UserId, tuple[float, dict[PostId, int]]] = NearCache(
+            max_items=sizes.readers, ttl=DID_SECONDS, clock=clock
+        )
+        self._own: NearCache[UserId, tuple[float, Sequence[Entry]]] = NearCache(
+            max_items=sizes.readers, ttl=OWN_SECONDS, clock=clock
+        )
+        self._recents: NearCache[UserId, tuple[float, Sequence[Entry]]] = NearCache(
+            max_items=sizes.celebrities, ttl=STALE_RECENT_SECONDS, clock=clock
+        )
+        self._post_loads: SingleFlight[PostId, Post] = SingleFlight()
+        self._recent_loads: SingleFlight[UserId, Sequence[Entry]] = SingleFlight()
+
+    async def posts(self, ids: Sequence[PostId]) -> Mapping[PostId, Post]:
+        found: dict[PostId, Post] = {}
+        missing: list[PostId] = []
+        for post_id in ids:
+            near = self._near.get(post_id)
+            if near is None or not self._is_usable(post_id, near):
+                missing.append(post_id)
+            elif near.post is not None:
+                found[post_id] = near.post
+        if missing:
+            started = self._freshness.now()
+            loaded = await self._loaded(missing)
+            for post_id in missing:
+                post = loaded.get(post_id)
+                self._near.put(post_id, _Near(started, post))
+                if post is not None:
+                    found[post_id] = post
+        return found
+
+    async def stats(self, ids: Sequence[PostId]) -> Mapping[PostId, Stats]:
+        found = self._kept(self._stats, ids, STATS_SECONDS)
+        missing = [post_id for post_id in ids if post_id not in found]
+        if not missing:
+            return found
+        started = self._freshness.now()
+        with suppress(MeshError):
+            for post_id, stats in (await self._copies.stats(missing)).items():
+                self._stats.put(post_id, (started, stats))
+                found[post_id] = stats
+        missing = [post_id for post_id in missing if post_id not in found]
+        found.update(self._kept(self._record_stats, missing, RECORD_STATS_SECONDS))
+        missing = [post_id for post_id in missing if post_id not in found]
+        if missing:
+            with suppress(MeshError):
+                records = await self._records.records(missing, viewer=NOBODY)
+                self._keep_stats(started, records)
+                found.update((key, record.stats) for key, record in records.items())
+        return found
+
+    async def did(self, viewer: UserId, ids: Sequence[PostId]) -> Mapping[PostId, int]:
+        near = self._did.get(viewer)
+        if near is None or not self._freshness.is_good(near[0], DID_SECONDS):
+            near = (self._freshness.now(), {})
+            self._did.put(viewer, near)
+        kept = near[1]
+        missing = [post_id for post_id in ids if post_id not in kept]
+        if missing:
+            with suppress(MeshError):
+                records = await self._records.records(missing, viewer=viewer)
+                kept.update((key, record.did) for key, record in records.items())
+        return {post_id: kept[post_id] for post_id in ids if post_id in kept}
+
+    async def own(self, viewer: UserId) -> Sequence[Entry]:
+        near = self._own.get(viewer)
+        if near is not None and self._freshness.is_good(near[0], OWN_SECONDS):
+            return near[1]
+        started = self._freshness.now()
+        recents = await self._records.recents([viewer], limit=MOST_RECENT)
+        self._own.put(viewer, (started, recents[viewer]))
+        return recents[viewer]
+
+    async def recents(
+        self, authors: Sequence[UserId], *, before: PostId, limit: int
+    ) -> Mapping[UserId, Sequence[Entry]]:
+        found: dict[UserId, Sequence[Entry]] = {}
+        deeper: list[UserId] = []
+        for author, entries in (await self._newest(authors)).items():
+            older = [one for one in entries if one.post_id < before][:limit]
+            if len(older) < limit and len(entries) == MOST_RECENT:
+                deeper.append(author)
+            else:
+                found[author] = older
+        if deeper:
+            found.update(
+                await self._records.recents(deeper, before=before, limit=limit)
+            )
+        return found
+
+    async def _newest(
+        self, authors: Iterable[UserId]
+    ) -> Mapping[UserId, Sequence[Entry]]:
+        """The newest posts of each author, at most RECENT_SECONDS old."""
+        now = self._freshness.now()
+        found: dict[UserId, Sequence[Entry]] = {}
+        stale: dict[UserId, Sequence[Entry]] = {}
+        missing: list[UserId] = []
+        for author in authors:
+            near = self._recents.get(author)
+            if near is not None and now - near[0] <= RECENT_SECONDS:
+                found[author] = near[1]
+                continue
+            missing.append(author)
+            if near is not None:
+                stale[author] = near[1]
+        if missing:
+            try:
+                found.update(
+                    await self._recent_loads.load_many(missing, self._load_recents)
+                )
+            except MeshError:
+                if len(stale) < len(missing):
+                    raise
+                found.update(stale)
+        return found
+
+    async def _load_recents(
+        self, authors: Sequence[UserId]
+    ) -> dict[UserId, Sequence[Entry]]:
+        started = self._freshness.now()
+        loaded = await self._records.recents(authors, limit=MOST_RECENT)
+        for author, entries in loaded.items():
+            self._recents.put(author, (started, entries))
+        return dict(loaded)
+
+    async def _loaded(self, ids: Sequence[PostId]) -> Mapping[PostId, Post]:
+        """What of the posts exists; pages that want the same share the loading.
+
+        But none joins a load that may have begun before a change it must see.
+        """
+        started = self._freshness.now()
+        alone = [one for one in ids if not self._is_usable(one, _Near(started, None))]
+        if len(alone) == len(ids):
+            return await self._load(ids)
+        shared = [one for one in ids if one not in alone] if alone else ids
+        found = await self._post_loads.load_many(shared, self._load)
+        return {**found, **(await self._load(alone))} if alone else found
+
+    async def _load(self, ids: Sequence[PostId]) -> dict[PostId, Post]:
+        """What of the posts exists. Raises Unavailable when one cannot be told."""
+        found: dict[PostId, Post] = {}
+        with suppress(MeshError):
+            found.update(await self._copies.posts(ids))
+        missing = [post_id for post_id in ids if post_id not in found]
+        if missing:
+            started = self._freshness.now()
+            records = await self._records.records(missing, viewer=NOBODY)
+            self._keep_stats(started, records)
+            found.update((key, record.post) for key, record in records.items())
+        return found
+
+    def _keep_stats(self, started: float, records: Mapping[PostId, Record]) -> None:
+        for post_id, record in records.items():
+            self._record_stats.put(post_id, (started, record.stats))
+
+    def _kept(
+        self,
+        near: NearCache[PostId, tuple[float, Stats]],
+        ids: Iterable[PostId],
+        seconds: float,
+    ) -> dict[PostId, Stats]:
+        found = {}
+        for post_id in ids:
+            kept = near.get(post_id)
+            # Counts trail anyway: no change mark makes them older than they are.
+            if kept is not None and self._freshness.now() - kept[0] <= seconds:
+                found[post_id] = kept[1]
+        return found
+
+    def _is_usable(self, post_id: PostId, near: _Near) -> bool:
+        return self._freshness.is_good(
+            near.loaded_at, POST_SECONDS
+        ) and self._freshness.knows_post(post_id, near.loaded_at)

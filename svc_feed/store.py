@@ -1,0 +1,132 @@
+"""The feed_entry table. The only module of svc_feed that speaks SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chassis import deadline
+from chassis.postgres import Pool
+from chassis.shards import Shards
+
+from .model import ABOVE_ALL, Entry, PostId, UserId
+
+# DO NOTHING keeps a redelivered event from moving an entry already placed. Sorted
+# keys touch neighbouring pages of the index and lock rows in one order.
+ADD = """
+INSERT INTO feed_entry (viewer_id, post_id, author_id)
+SELECT viewer_id, $2, $3 FROM unnest($1::bigint[]) AS viewer_id
+ON CONFLICT (viewer_id, post_id) DO NOTHING
+"""
+
+FILL = """
+INSERT INTO feed_entry (viewer_id, post_id, author_id)
+SELECT $1, post_id, author_id
+FROM unnest($2::bigint[], $3::bigint[]) AS entry (post_id, author_id)
+ON CONFLICT (viewer_id, post_id) DO NOTHING
+"""
+
+# Post ids are ordered by time, so one column is both order and keyset.
+NEWEST = """
+SELECT post_id, author_id FROM feed_entry
+WHERE viewer_id = $1 AND post_id < $2
+ORDER BY post_id DESC
+LIMIT $3
+"""
+
+REMOVE_AUTHOR = "DELETE FROM feed_entry WHERE viewer_id = $1 AND author_id = $2"
+
+REMOVE_POST = """
+DELETE FROM feed_entry WHERE viewer_id = ANY($1::bigint[]) AND post_id = $2
+"""
+
+ERASE_VIEWER = "DELETE FROM feed_entry WHERE viewer_id = $1"
+
+# An index by author would slow every fan-out down for the sake of rare erasures. So
+# these walk the primary key instead, in slices of viewers that end at this row.
+SLICE_END = """
+SELECT viewer_id FROM feed_entry WHERE viewer_id > $1
+ORDER BY viewer_id OFFSET $2 LIMIT 1
+"""
+
+ERASE_AUTHOR = """
+DELETE FROM feed_entry
+WHERE viewer_id > $1 AND viewer_id <= $2 AND author_id = $3
+"""
+
+GENERATION = "SELECT generation FROM hot_generation"
+ADVANCE = "UPDATE hot_generation SET generation = generation + 1"
+
+BATCH = 1_000
+ERASE_SLICE = 20_000
+
+
+class PostgresFeedIndex:
+    """FeedIndex on Postgres. All rows of one viewer live on one shard."""
+
+    def __init__(self, *, shards: Shards, read_seconds: float) -> None:
+        """`read_seconds`: what a page may wait for, less than its deadline."""
+        self._shards = shards
+        self._read_seconds = read_seconds
+
+    async def add(self, viewers: Sequence[UserId], entry: Entry) -> None:
+        for pool, group in self._shards.group(viewers):
+            group = sorted(group)
+            for start in range(0, len(group), BATCH):
+                part = group[start : start + BATCH]
+                await pool.execute(ADD, part, entry.post_id, entry.author_id)
+
+    async def fill(self, viewer: UserId, entries: Sequence[Entry]) -> None:
+        ordered = sorted(entries)
+        await self._shards.pool(viewer).execute(
+            FILL,
+            viewer,
+            [entry.post_id for entry in ordered],
+            [entry.author_id for entry in ordered],
+        )
+
+    async def newest(
+        self, viewer: UserId, *, limit: int, before: PostId = ABOVE_ALL
+    ) -> list[Entry]:
+        async with deadline.limit(self._read_seconds):
+            rows = await self._shards.pool(viewer).fetch(NEWEST, viewer, before, limit)
+        return [Entry(PostId(row[0]), UserId(row[1])) for row in rows]
+
+    async def remove_author(self, viewer: UserId, author: UserId) -> None:
+        await self._shards.pool(viewer).execute(REMOVE_AUTHOR, viewer, author)
+
+    async def remove_post(self, viewers: Sequence[UserId], post: PostId) -> None:
+        for pool, group in self._shards.group(viewers):
+            group = sorted(group)
+            for start in range(0, len(group), BATCH):
+                part = group[start : start + BATCH]
+                await pool.execute(REMOVE_POST, part, post)
+
+    async def erase(self, user: UserId) -> None:
+        await self._shards.pool(user).execute(ERASE_VIEWER, user)
+        for pool in self._shards.all():
+            await self._erase_author(pool, user)
+
+    async def _erase_author(self, pool: Pool, author: UserId) -> None:
+        last = ABOVE_ALL
+        reached = -1
+        while reached < last:
+            end = await pool.fetchval(SLICE_END, reached, ERASE_SLICE)
+            end = last if end is None else end
+            await pool.execute(ERASE_AUTHOR, reached, end, author)
+            reached = end
+
+
+class PostgresGenerations:
+    """Generations on Postgres: one row, on the first shard."""
+
+    def __init__(self, *, shards: Shards) -> None:
+        self._shards = shards
+
+    async def current(self) -> int:
+        return int(await self._pool().fetchval(GENERATION))
+
+    async def advance(self) -> None:
+        await self._pool().execute(ADVANCE)
+
+    def _pool(self) -> Pool:
+        return next(iter(self._shards.all()))

@@ -1,0 +1,178 @@
+"""How svc_graph is put together. Nothing is constructed anywhere else."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from argon2 import PasswordHasher
+
+from feedmesh.graph.v1 import (
+    graph_pb2_grpc,
+    session_pb2_grpc,
+    user_pb2_grpc,
+)
+
+from chassis import migrate, partitions
+from chassis.auth import AccessTokens
+from chassis.bus import open_bus
+from chassis.clock import SystemClock
+from chassis.freshness import ChangeLog, VersionMarks
+from chassis.idempotency import RequestRecords
+from chassis.ids import Ids, allot_node
+from chassis.outbox import Outbox, OutboxRelay
+from chassis.paging import PageTokens
+from chassis.postgres import open_pool
+from chassis.run import App, Background
+from chassis.valkey import open_valkey
+
+from .accounts import Accounts
+from .blocks import Blocks, Mutes
+from .events import AcceptRequests, EndSessions, EraseUser
+from .follows import Follows
+from .hot import ValkeyRevocations
+from .imports import BulkImport, IssuedTokens
+from .lists import Lists
+from .passwords import open_passwords
+from .relationships import Relationships
+from .service import GraphService
+from .service_sessions import SessionService
+from .service_users import UserService
+from .sessions import Sessions
+from .settings import GraphSettings
+from .signing import AccessTokenSigner
+from .store_audit import PostgresAuditTrail
+from .store_celebrities import PostgresCelebrities
+from .store_change import Changes
+from .store_edges import PostgresEdges
+from .store_imports import PostgresImports
+from .store_lists import PostgresListings, PostgresRelations
+from .store_sessions import PostgresSessionRecords
+from .store_sweeps import PostgresSweeps
+from .store_users import PostgresUsers
+from .sweeping import Aftermath, Upkeep
+
+
+@asynccontextmanager
+async def assemble(settings: GraphSettings) -> AsyncIterator[App]:
+    """The service with its engines open."""
+    async with AsyncExitStack() as stack:
+        clock = SystemClock()
+        pool = await stack.enter_async_context(open_pool(settings.postgres))
+        await migrate.verify(pool, "svc_graph")
+        valkey = await stack.enter_async_context(open_valkey(settings.valkey))
+        bus = await stack.enter_async_context(open_bus(settings.nats, name="svc_graph"))
+        passwords = await stack.enter_async_context(
+            open_passwords(
+                PasswordHasher(
+                    time_cost=settings.password_time_cost,
+                    memory_cost=settings.password_memory_kib,
+                    parallelism=settings.password_parallelism,
+                ),
+                threads=settings.password_threads,
+            )
+        )
+
+        ids = Ids(clock=clock, node=await allot_node(pool))
+        outbox = Outbox(source="graph", ids=ids, clock=clock, bus=bus)
+        relay = OutboxRelay(pool=pool, bus=bus, clock=clock, source="graph")
+        changes = Changes(
+            pool=pool,
+            outbox=outbox,
+            marks=VersionMarks(valkey),
+            log=ChangeLog(valkey),
+            celebrity_threshold=settings.celebrity_threshold,
+        )
+        requests = RequestRecords(clock=clock)
+        users = PostgresUsers(
+            pool=pool, changes=changes, requests=requests, clock=clock
+        )
+        edges = PostgresEdges(changes=changes, clock=clock)
+        relations = PostgresRelations(pool=pool)
+        trail = PostgresAuditTrail(pool=pool)
+        revocations = ValkeyRevocations(valkey=valkey, access_ttl=settings.access_ttl)
+        signer = AccessTokenSigner(tokens=AccessTokens(settings.secrets_dir))
+
+        sessions = Sessions(
+            users=users,
+            records=PostgresSessionRecords(pool=pool),
+            passwords=passwords,
+            signer=signer,
+            revocations=revocations,
+            trail=trail,
+            clock=clock,
+            access_ttl=settings.access_ttl,
+            refresh_ttl=settings.refresh_ttl,
+        )
+        aftermath = Aftermath(
+            sweeps=PostgresSweeps(pool=pool, changes=changes), revocations=revocations
+        )
+        upkeep = Upkeep(
+            sessions=sessions,
+            celebrities=PostgresCelebrities(
+                pool=pool, threshold=settings.celebrity_threshold
+            ),
+        )
+        user_service = UserService(
+            accounts=Accounts(
+                users=users,
+                passwords=passwords,
+                revocations=revocations,
+                trail=trail,
+                ids=ids,
+                clock=clock,
+            )
+        )
+        graph_service = GraphService(
+            follows=Follows(edges=edges),
+            blocks=Blocks(edges=edges, trail=trail),
+            mutes=Mutes(edges=edges, clock=clock),
+            lists=Lists(
+                listings=PostgresListings(pool=pool),
+                relations=relations,
+                tokens=PageTokens(
+                    keys=settings.page_token_keys,
+                    clock=clock,
+                    ttl=settings.page_token_ttl,
+                ),
+                clock=clock,
+            ),
+            relationships=Relationships(relations=relations, clock=clock),
+            imports=BulkImport(
+                imports=PostgresImports(pool=pool, changes=changes, clock=clock),
+                trail=trail,
+                ids=ids,
+            ),
+            issued=IssuedTokens(profiles=users, signer=signer, trail=trail),
+        )
+
+        yield App(
+            name="svc_graph",
+            rpcs={
+                user_pb2_grpc.add_UserServiceServicer_to_server: user_service,
+                session_pb2_grpc.add_SessionServiceServicer_to_server: SessionService(
+                    sessions=sessions, signer=signer
+                ),
+                graph_pb2_grpc.add_GraphServiceServicer_to_server: graph_service,
+            },
+            consumers=[
+                bus.consumer(EraseUser(aftermath=aftermath)),
+                bus.consumer(EndSessions(aftermath=aftermath)),
+                bus.consumer(AcceptRequests(aftermath=aftermath)),
+            ],
+            background=[
+                Background(
+                    "partitions",
+                    lambda: partitions.keep_all_ahead([pool], clock),
+                    role="worker",
+                ),
+                Background("outbox-relay", relay.run, role="worker"),
+                Background("mark-revocations", upkeep.mark_revocations, role="worker"),
+                Background(
+                    "request-records",
+                    lambda: requests.keep_pruned(pool),
+                    role="worker",
+                ),
+                Background("prune", upkeep.prune, role="worker"),
+            ],
+            requires_all={"postgres": pool.ping},
+            reports={"valkey": valkey.ping, "bus": bus.ping},
+        )

@@ -1,0 +1,288 @@
+"""The celebrities whom readers of this process follow, and what is heard of them.
+
+Their posts are not fanned out: each is announced once, and every process that holds a
+follower places it in the logs of those it holds. An announcement is filtered by the
+graph as it is then; who follows whom is remembered only to know where to listen.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+
+from chassis.clock import Clock
+from chassis.errors import MeshError
+
+from domain.visibility import Visibility
+
+from .delivery import Delivery, audience
+from .missed import MissedPosts, RecentPosts, id_floor
+from .model import (
+    Change,
+    Kind,
+    OpenLog,
+    PostId,
+    UserId,
+    added,
+    from_ms,
+    removed,
+    to_ms,
+)
+from .ports import Graph, LiveHints, ReaderLogs
+
+log = structlog.get_logger()
+
+# Readers whose celebrities are asked for at the same time.
+SIDE_BY_SIDE = 8
+
+# Every so many looks for missed posts, one goes back far enough to see deletions.
+DEEP_EVERY = 4
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often things are looked at again."""
+
+    check: timedelta
+    """Between two looks for announcements that were lost."""
+
+    refresh: timedelta
+    """How long it is remembered whom a reader follows."""
+
+    overlap: timedelta
+    """How much earlier than the last look the next one begins."""
+
+    retention: timedelta
+    """How long a post is remembered, to notice that it is gone."""
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What is known of one reader. log says what they are still owed; None nothing."""
+
+    authors: frozenset[UserId]
+    log: OpenLog | None
+    # Monotonic time from which on to ask again whom they follow.
+    ask_at: float
+    # When they were last asked, in Unix milliseconds; 0 for never.
+    asked_ms: int = 0
+
+
+class Celebrities:
+    """Listens to the celebrities that readers of this process follow."""
+
+    def __init__(
+        self,
+        *,
+        graph: Graph,
+        recent: RecentPosts,
+        missed: MissedPosts,
+        logs: ReaderLogs,
+        live: LiveHints,
+        delivery: Delivery,
+        clock: Clock,
+        pace: Pace,
+    ) -> None:
+        self._graph = graph
+        self._logs = logs
+        self._recent = recent
+        self._missed = missed
+        self._live = live
+        self._delivery = delivery
+        self._clock = clock
+        self._pace = pace
+        self._readers: dict[UserId, _Reader] = {}
+        self._followers: defaultdict[UserId, set[UserId]] = defaultdict(set)
+        self._listening: dict[UserId, AsyncExitStack] = {}
+        # Posts placed lately, by author, to tell what is new and what is gone.
+        self._placed: defaultdict[UserId, set[PostId]] = defaultdict(set)
+        # Up to when nothing was missed of those listened to; None before any look.
+        self._checked_ms: int | None = None
+        self._checks = 0
+        self._woken = asyncio.Event()
+
+    def join(self, viewer: UserId, opened: OpenLog) -> None:
+        """A reader came: listen for them, and make good what they missed."""
+        known = self._readers.get(viewer)
+        now = self._clock.monotonic()
+        if known is None:
+            self._readers[viewer] = _Reader(frozenset(), opened, now)
+        elif known.log is None:
+            self._readers[viewer] = replace(known, log=opened, ask_at=now)
+        self._woken.set()
+
+    def leave(self, viewer: UserId) -> None:
+        """The reader's last stream here is gone."""
+        self._readers.pop(viewer, None)
+        self._woken.set()
+
+    def refresh(self, viewer: UserId) -> None:
+        """Whom the reader follows changed."""
+        reader = self._readers.get(viewer)
+        if reader is not None:
+            self._readers[viewer] = replace(reader, ask_at=self._clock.monotonic())
+            self._woken.set()
+
+    def checked_ms(self, viewer: UserId) -> int | None:
+        """Until when the reader's log lacks nothing; None when that is not known."""
+        reader = self._readers.get(viewer)
+        return self._checked_ms if reader is not None and reader.log is None else None
+
+    async def make_good(self, viewer: UserId, opened: OpenLog) -> None:
+        """Places what a reader missed whom this process need not hold."""
+        authors = await self._graph.followed_celebrities(viewer)
+        await self._missed.make_good(viewer, authors, opened)
+
+    async def run(self) -> None:
+        """Listens, learns and looks again, until cancelled."""
+        next_check = self._clock.monotonic()
+        try:
+            while True:
+                self._woken.clear()
+                await self.learn()
+                if self._clock.monotonic() >= next_check:
+                    await self.check()
+                    next_check = (
+                        self._clock.monotonic() + self._pace.check.total_seconds()
+                    )
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(next_check - self._clock.monotonic()):
+                        await self._woken.wait()
+        finally:
+            while self._listening:
+                _, stack = self._listening.popitem()
+                await stack.aclose()
+
+    async def learn(self) -> None:
+        """Asks whom readers follow, where that is due, and listens accordingly."""
+        due = [
+            viewer for viewer, reader in self._readers.items() if self._is_due(reader)
+        ]
+        for start in range(0, len(due), SIDE_BY_SIDE):
+            async with asyncio.TaskGroup() as group:
+                for viewer in due[start : start + SIDE_BY_SIDE]:
+                    group.create_task(self._learn_one(viewer))
+            await self._listen()
+            for viewer in due[start : start + SIDE_BY_SIDE]:
+                await self._owe_nothing(viewer)
+        await self._listen()
+
+    async def check(self) -> None:
+        """Places what was announced and not heard since the last look."""
+        started = self._clock.now()
+        self._checks += 1
+        oldest = id_floor(started - self._pace.retention)
+        for author, posts in self._placed.items():
+            self._placed[author] = {post for post in posts if post > oldest}
+        checked = to_ms(started) if self._checked_ms is None else self._checked_ms
+        since = id_floor(from_ms(checked) - self._pace.overlap)
+        after = oldest if self._checks % DEEP_EVERY == 0 else since
+        try:
+            found, floor = await self._recent.since(self._followers.keys(), after)
+            fresh = [
+                post
+                for post, author in found.items()
+                if post > since and post not in self._placed[author]
+            ]
+            for record in await self._recent.records(fresh) if fresh else ():
+                change = added(record.post_id, record.author_id)
+                await self._spread(change, record.visibility)
+            for change in self._gone(found, floor):
+                await self._spread(change, Visibility.UNSPECIFIED)
+        except MeshError as error:
+            log.warning("celebrities.check_failed", error=str(error))
+        else:
+            self._checked_ms = to_ms(started)
+
+    async def _learn_one(self, viewer: UserId) -> None:
+        """Asks whom a reader follows. What is not answered stays due."""
+        asked = self._clock.now()
+        try:
+            authors = await self._graph.followed_celebrities(viewer)
+            reader = self._readers.get(viewer)
+            if reader is None:
+                return
+            opened = reader.log
+            if opened is None and not authors <= reader.authors:
+                # Somebody new: theirs count from when the reader was last asked.
+                opened = await self._logs.visit(viewer, checked_ms=None)
+                opened = replace(opened, checked_ms=reader.asked_ms)
+        except MeshError as error:
+            log.warning("celebrities.learn_failed", error=str(error))
+            return
+        if viewer in self._readers:
+            self._readers[viewer] = _Reader(
+                authors=authors,
+                log=opened,
+                ask_at=self._clock.monotonic() + self._pace.refresh.total_seconds(),
+                asked_ms=to_ms(asked),
+            )
+
+    async def _owe_nothing(self, viewer: UserId) -> None:
+        """Makes good what a reader missed before this process listened for them."""
+        reader = self._readers.get(viewer)
+        if reader is None or reader.log is None or self._is_due(reader):
+            return
+        try:
+            await self._missed.make_good(viewer, reader.authors, reader.log)
+        except MeshError as error:
+            log.warning("celebrities.make_good_failed", error=str(error))
+            self.refresh(viewer)
+            return
+        if self._readers.get(viewer) is reader:
+            self._readers[viewer] = replace(reader, log=None)
+
+    def _is_due(self, reader: _Reader) -> bool:
+        return reader.ask_at <= self._clock.monotonic()
+
+    async def _listen(self) -> None:
+        """Listens to whom readers follow, and to nobody else."""
+        followers: defaultdict[UserId, set[UserId]] = defaultdict(set)
+        for viewer, reader in self._readers.items():
+            for author in reader.authors:
+                followers[author].add(viewer)
+        self._followers = followers
+        for author in followers.keys() - self._listening.keys():
+            stack = AsyncExitStack()
+            await stack.enter_async_context(
+                self._live.listen_author(author, on_change=self._heard)
+            )
+            self._listening[author] = stack
+        for author in self._listening.keys() - followers.keys():
+            await self._listening.pop(author).aclose()
+            self._placed.pop(author, None)
+
+    async def _heard(self, change: Change, visibility: int) -> None:
+        try:
+            await self._spread(change, visibility)
+        except MeshError as error:
+            # The next look makes it good.
+            log.warning("celebrities.spread_failed", error=str(error))
+
+    async def _spread(self, change: Change, visibility: int) -> None:
+        """Places a change in the logs of the followers held here."""
+        if visibility == Visibility.PRIVATE:
+            return
+        viewers = sorted(self._followers.get(change.author_id, ()))
+        listeners = await audience(self._graph, change.author_id, viewers, visibility)
+        await self._delivery.place(listeners, change)
+        posts = self._placed[change.author_id]
+        if change.kind is Kind.POST_ADDED:
+            posts.add(change.post_id)
+        else:
+            posts.discard(change.post_id)
+
+    def _gone(self, found: Iterable[PostId], floor: PostId) -> list[Change]:
+        """Posts that were placed and are not there any more."""
+        there = set(found)
+        now = self._clock.now()
+        return [
+            removed(post, author, now)
+            for author, posts in self._placed.items()
+            for post in posts
+            if post > floor and post not in there
+        ]

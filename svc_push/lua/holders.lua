@@ -1,0 +1,2 @@
+-- Answers the processes that hold the viewer.
+return (holders(KEYS[2]))

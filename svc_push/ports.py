@@ -1,0 +1,172 @@
+"""What the domain of svc_push needs from outside."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from .model import (
+    Change,
+    Held,
+    Hint,
+    Logged,
+    OpenLog,
+    Placed,
+    Position,
+    PostId,
+    PostRecord,
+    ProcessName,
+    SignalKind,
+    Tie,
+    UserId,
+)
+
+
+class ReaderLogs(Protocol):
+    """A bounded log of changes for each reader who is or was online lately.
+
+    A reader is online lately from opening their log until an hour after the last
+    `open`, `touch` or `leave`; then log and mark are gone. A log that is gone, was
+    made by another run of the engine, or may have missed a change begins anew, empty
+    and under a new epoch: a sequence never comes twice in one epoch. Each method is
+    atomic for each reader.
+    """
+
+    async def anybody(self) -> bool:
+        """Whether anybody is online lately.
+
+        Never False while somebody is, unless all logs are void from then on.
+        """
+        ...
+
+    async def append(self, viewers: Sequence[UserId], change: Change) -> list[Placed]:
+        """Appends a change to the logs of those viewers who are online lately.
+
+        Answers them, in no particular order, with where the change stands and which
+        processes hold them. What a log holds already stays where it is and is
+        answered again. A post that was removed from a log is not added to it any
+        more, and that reader is left out of the answer.
+        """
+        ...
+
+    async def open(
+        self, viewer: UserId, *, process: ProcessName, streams: int, limit: int
+    ) -> OpenLog | None:
+        """Marks the viewer online and held by the process, with so many streams.
+
+        None, and nothing changed, when all processes together would hold more
+        streams of the viewer than the limit.
+        """
+        ...
+
+    async def visit(self, viewer: UserId, *, checked_ms: int | None) -> OpenLog:
+        """Marks the viewer online lately, held by nobody new, as polling does.
+
+        checked_ms, when given, is noted as in `touch`.
+        """
+        ...
+
+    async def touch(
+        self, held: Sequence[Held], *, process: ProcessName
+    ) -> dict[UserId, Position]:
+        """Renews the marks of readers whom the process holds.
+
+        Answers where each of their logs stands.
+        """
+        ...
+
+    async def leave(
+        self, viewer: UserId, *, process: ProcessName, streams: int
+    ) -> None:
+        """Says that the process holds only so many streams of the viewer now."""
+        ...
+
+    async def read(
+        self, viewer: UserId, *, after: Position, limit: int
+    ) -> list[Logged] | None:
+        """Changes after a position, in order, without a gap.
+
+        None when they cannot all be had: another epoch, or no longer kept.
+        """
+        ...
+
+    async def holders(self, viewer: UserId) -> list[ProcessName]:
+        """The processes that hold a viewer now."""
+        ...
+
+    async def erase(self, viewer: UserId) -> None:
+        """Forgets log and mark of a viewer."""
+        ...
+
+
+class LiveHints(Protocol):
+    """Short messages between push processes. Any of them may be lost."""
+
+    async def send(
+        self, process: ProcessName, change: Change, hints: Sequence[Hint]
+    ) -> None:
+        """Tells a process that logs of its readers grew by the change."""
+        ...
+
+    async def signal(
+        self, process: ProcessName, viewer: UserId, kind: SignalKind
+    ) -> None:
+        """Tells a process something about a reader it holds."""
+        ...
+
+    async def announce(self, change: Change, visibility: int) -> None:
+        """Tells all processes that listen to the author, who is a celebrity."""
+        ...
+
+    def listen(
+        self,
+        process: ProcessName,
+        *,
+        on_hints: Callable[[Change, Sequence[Hint]], Awaitable[None]],
+        on_signal: Callable[[UserId, SignalKind], Awaitable[None]],
+    ) -> AbstractAsyncContextManager[None]:
+        """Hears what is sent to the process, while inside."""
+        ...
+
+    def listen_author(
+        self, author: UserId, *, on_change: Callable[[Change, int], Awaitable[None]]
+    ) -> AbstractAsyncContextManager[None]:
+        """Hears what is announced of a celebrity, while inside."""
+        ...
+
+
+class Graph(Protocol):
+    """Who follows whom; svc_graph knows."""
+
+    async def is_celebrity(self, author: UserId) -> bool:
+        """Whether the author's posts are announced instead of fanned out."""
+        ...
+
+    def followers(self, author: UserId) -> AsyncIterator[list[UserId]]:
+        """All followers, in pages of up to 1,000."""
+        ...
+
+    async def ties(self, author: UserId, people: Sequence[UserId]) -> dict[UserId, Tie]:
+        """How the author and each of up to 1,000 people stand to each other now."""
+        ...
+
+    async def followed_celebrities(self, viewer: UserId) -> frozenset[UserId]:
+        """The celebrities a viewer follows now."""
+        ...
+
+
+class Posts(Protocol):
+    """Which posts there are; svc_ingest knows."""
+
+    async def recent(
+        self, authors: Sequence[UserId], *, after: PostId, before: PostId, limit: int
+    ) -> list[tuple[PostId, UserId]]:
+        """The newest posts of up to 500 authors, up to limit of each.
+
+        With ids above `after` and below `before` (0 for no bound), newest first,
+        whoever may see them.
+        """
+        ...
+
+    async def records(self, posts: Sequence[PostId]) -> list[PostRecord]:
+        """What is known of up to 1,000 posts; those that are gone are left out."""
+        ...
