@@ -1,0 +1,32 @@
+"""python -m meshctl, and the command meshctl."""
+
+import typer
+
+from meshctl import dlq, imports
+from meshctl.feed import feed
+from meshctl.probe import probe
+from meshctl.token import token
+from meshctl.up import up
+
+app = typer.Typer(
+    help="Run a feedmesh on this machine, look into it, put data into it.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="markdown",
+    add_completion=False,
+)
+app.command()(up)
+app.command()(probe)
+app.command()(token)
+app.command()(feed)
+app.add_typer(imports.app, name="import")
+app.add_typer(dlq.app, name="dlq")
+
+
+def main() -> None:
+    """Runs the command that was asked for."""
+    app(prog_name="meshctl")
+
+
+if __name__ == "__main__":
+    main()
