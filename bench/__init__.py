@@ -1,0 +1,1 @@
+"""How fast feedmesh is: ratios against ceilings that are driven in the same run."""

@@ -1,0 +1,1 @@
+"""Worlds, models and scenarios that more than one test uses."""
