@@ -57,12 +57,14 @@ types: venv ## mypy, strict
 	.venv/bin/mypy
 
 .PHONY: gen
-gen: venv ## descriptor image and stubs, from proto/
+gen: venv ## descriptor image, stubs and the tables of docs/, from proto/
 	$(PYTHON_BIN) tools/gen.py
+	$(PYTHON_BIN) tools/docs.py
 
 .PHONY: check-gen
 check-gen: venv ## generated files are up to date
 	$(PYTHON_BIN) tools/gen.py --check
+	$(PYTHON_BIN) tools/docs.py --check
 
 # As images: buf compares workspaces only when both have as many modules.
 .PHONY: check-proto

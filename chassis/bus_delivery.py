@@ -62,7 +62,7 @@ class Outcomes:
         self, *, handler: AnyHandler, link: Undertaker, meters: BusMeters
     ) -> None:
         self._durable = handler.durable
-        self._event = handler.event
+        self._event: type[Message] = handler.event
         # One of the two is there; which one, the consumer knows.
         self._one: Any = getattr(handler, "handle", None)
         self._many: Any = getattr(handler, "handle_many", None)

@@ -1,4 +1,4 @@
-"""The two streams and the consumers on them, as JetStream is told."""
+"""The streams and the consumers on them, as JetStream is told."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +8,7 @@ from nats.js import JetStreamContext, api
 
 EVENTS = "EV"
 DEAD = "DLQ"
+ADVISORIES = "ADV"
 
 _DAY = 86_400
 
@@ -61,6 +62,25 @@ def dead_config(limits: StreamLimits) -> api.StreamConfig:
     )
 
 
+def advisories_config(limits: StreamLimits) -> api.StreamConfig:
+    """What the server says of events it gave up: the trace of one that killed its
+    worker each time, so that nobody could bury it."""
+    advisory = "$JS.EVENT.ADVISORY.CONSUMER"
+    return api.StreamConfig(
+        name=ADVISORIES,
+        subjects=[
+            f"{advisory}.MAX_DELIVERIES.{EVENTS}.>",
+            f"{advisory}.MSG_TERMINATED.{EVENTS}.>",
+        ],
+        retention=api.RetentionPolicy.LIMITS,
+        storage=api.StorageType.FILE,
+        discard=api.DiscardPolicy.OLD,
+        max_age=30 * _DAY,
+        max_bytes=limits.dead_max_bytes,
+        num_replicas=limits.replicas,
+    )
+
+
 def consumer_config(durable: str, subject: str, replicas: int) -> api.ConsumerConfig:
     """A durable that workers pull from.
 
@@ -80,12 +100,13 @@ def consumer_config(durable: str, subject: str, replicas: int) -> api.ConsumerCo
 
 
 async def ensure(js: JetStreamContext, limits: StreamLimits) -> datetime:
-    """Makes both streams what they should be; answers when EV was created.
+    """Makes the streams what they should be; answers when EV was created.
 
     An EV of another birth has none of the events published before it.
     """
     created = await _ensure(js, events_config(limits))
     await _ensure(js, dead_config(limits))
+    await _ensure(js, advisories_config(limits))
     return created
 
 

@@ -57,13 +57,17 @@ async def open_channel(
     Its calls are counted in the registry given, else in that of the App being
     assembled.
     """
+    spans = telemetry.client_interceptors()
     async with plain.open_plain(
         settings.target,
         services=policy.services(settings.package),
-        interceptors=telemetry.client_interceptors(),
+        interceptors=spans,
     ) as channel:
         yield MeshChannel(
-            channel, settings, telemetry.RpcMetrics(metrics, side="client")
+            channel,
+            settings,
+            telemetry.RpcMetrics(metrics, side="client"),
+            makes_spans=bool(spans),
         )
 
 
@@ -75,10 +79,13 @@ class MeshChannel(grpc.aio.Channel):
         carrier: grpc.aio.Channel,
         settings: ChannelSettings,
         metrics: telemetry.RpcMetrics,
+        *,
+        makes_spans: bool,
     ) -> None:
         self._carrier = carrier
         self._settings = settings
         self._metrics = metrics
+        self._makes_spans = makes_spans
         self._identity = auth.InternalIdentity(settings.keys) if settings.keys else None
 
     def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -153,7 +160,11 @@ class MeshChannel(grpc.aio.Channel):
         ids = (
             (context.REQUEST_ID_KEY, context.request_id()),
             (context.GRAPH_VERSION_KEY, str(context.min_graph_version() or "")),
-            (context.TRACEPARENT_KEY, context.traceparent()),
+            # A span of our own passes its context on by itself.
+            (
+                context.TRACEPARENT_KEY,
+                "" if self._makes_spans else context.traceparent(),
+            ),
         )
         pairs.extend(
             (name, value) for name, value in ids if value and name not in named

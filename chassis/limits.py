@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chassis.clock import Clock, SystemClock
 from chassis.errors import Unavailable
-from chassis.limits_gcra import GCRA, Bucket, LocalBuckets, State
+from chassis.limits_gcra import Bucket, LocalBuckets, State, ValkeyBuckets
 from chassis.limits_profiles import DEVELOPMENT, PRODUCTION, Limit, RateClass
 from chassis.valkey import Valkey
 
@@ -49,7 +49,7 @@ class RateLimits:
         *,
         clock: Clock | None = None,
     ) -> None:
-        self._valkey = valkey
+        self._shared = ValkeyBuckets(valkey=valkey)
         self._classes = classes
         self._local = LocalBuckets(clock=clock or SystemClock())
 
@@ -65,28 +65,12 @@ class RateLimits:
             return UNLIMITED
         cost = max(cost, 1)
         try:
-            states = await self._shared(buckets, cost)
+            states = await self._shared.take(buckets, cost)
         except Unavailable:
             if rate.fails_closed:
                 raise
-            states = self._local.take(buckets, cost)
+            states = await self._local.take(buckets, cost)
         return _decision(buckets, states, cost)
-
-    async def _shared(self, buckets: Sequence[Bucket], cost: int) -> list[State]:
-        # One script in one round trip where there is one node. In a cluster the
-        # buckets of a person and of an address lie apart and are drawn from singly:
-        # a refusal by one may then cost a token of the other.
-        by_key = {bucket.key: bucket for bucket in buckets}
-        states: dict[str, State] = {}
-        for keys in self._valkey.slots(by_key):
-            args = [cost]
-            for key in keys:
-                args += by_key[key].arguments
-            flat = await self._valkey.call(GCRA, keys, args)
-            numbers = [int(number) for number in flat]
-            for index, key in enumerate(keys):
-                states[key] = State(*numbers[3 * index : 3 * index + 3])
-        return [states[bucket.key] for bucket in buckets]
 
 
 def _buckets(name: str, rate: RateClass, user: int, ip: str) -> list[Bucket]:

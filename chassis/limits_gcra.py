@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from chassis.clock import Clock
 from chassis.limits_profiles import Limit
-from chassis.valkey import Script
+from chassis.valkey import Script, Valkey
 
 _MICROSECONDS = 1_000_000
 _MOST_BUCKETS = 100_000
@@ -82,6 +82,32 @@ class State:
     """Until all tokens are back."""
 
 
+class ValkeyBuckets:
+    """The buckets that all processes share.
+
+    One script in one round trip where there is one node. In a cluster the buckets
+    of a person and of an address lie apart and are drawn from singly: a refusal by
+    one may then cost a token of the other.
+    """
+
+    def __init__(self, *, valkey: Valkey) -> None:
+        self._valkey = valkey
+
+    async def take(self, buckets: Sequence[Bucket], cost: int) -> list[State]:
+        """Draws from all or from none. Raises Unavailable."""
+        by_key = {bucket.key: bucket for bucket in buckets}
+        states: dict[str, State] = {}
+        for keys in self._valkey.slots(by_key):
+            args = [cost]
+            for key in keys:
+                args += by_key[key].arguments
+            flat = await self._valkey.call(GCRA, keys, args)
+            numbers = [int(number) for number in flat]
+            for index, key in enumerate(keys):
+                states[key] = State(*numbers[3 * index : 3 * index + 3])
+        return [states[bucket.key] for bucket in buckets]
+
+
 class LocalBuckets:
     """The buckets of this process; the least used are forgotten first."""
 
@@ -89,7 +115,7 @@ class LocalBuckets:
         self._clock = clock
         self._tats: LRUCache[str, int] = LRUCache(most)
 
-    def take(self, buckets: Sequence[Bucket], cost: int) -> list[State]:
+    async def take(self, buckets: Sequence[Bucket], cost: int) -> list[State]:
         """Draws from all or from none."""
         now = round(self._clock.monotonic() * _MICROSECONDS)
         tats = [max(self._tats.get(bucket.key, 0), now) for bucket in buckets]

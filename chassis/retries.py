@@ -57,8 +57,11 @@ class Retries:
             try:
                 await write()
             except Unavailable:
-                delay = min(2 * delay, _DELAYS[1])
+                delay = min(max(2 * delay, _DELAYS[0]), _DELAYS[1])
                 continue
+            except Exception:
+                # A fault of ours: it must not keep the writes behind it waiting.
+                log.exception("write_failed", key=key)
             delay = 0
             if self._pending.get(key) is write:
                 del self._pending[key]

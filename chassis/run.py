@@ -182,7 +182,8 @@ def main(
     try:
         settings = settings_type(**_flags(settings_type, arguments))
     except (ValidationError, ValueError) as error:
-        sys.exit(_complaint(error))
+        sys.stderr.write(f"{_complaint(error)}\n")
+        sys.exit(2)
     configure_logging(settings.service, settings.log_level)
     try:
         code = uvloop.run(_until_signalled(settings, assemble))

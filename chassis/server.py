@@ -38,6 +38,8 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.so_reuseport", 0),
 )
 
+CALLS_ON_ONE_CONNECTION = 128
+
 REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
 # Room for health checks and refusals above what the admission interceptor lets in.
@@ -114,7 +116,10 @@ def build(
     server = grpc.aio.server(
         handlers=(handlers,),
         interceptors=list(server_interceptors()),
-        options=OPTIONS,
+        options=[
+            *OPTIONS,
+            ("grpc.max_concurrent_streams", _on_one_connection(handlers, concurrent)),
+        ],
         maximum_concurrent_rpcs=concurrent + SPARE_CALLS,
     )
     return server, health
@@ -129,6 +134,19 @@ def _add_reflection(names: list[str], handlers: Handlers) -> None:
     add(servicer, handlers)
     alpha = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
     handlers.alias(alpha, f"/{REFLECTION_V1}/ServerReflectionInfo")
+
+
+def _on_one_connection(handlers: Handlers, concurrent: int) -> int:
+    """Calls and streams that one connection may carry at the same time.
+
+    A gateway holds the long-lived streams of many readers on one connection; what is
+    above the limit would wait there without a word.
+    """
+    plans = policy.methods()
+    has_streams = any(
+        plans[path].is_long_lived for path in handlers.paths if path in plans
+    )
+    return concurrent if has_streams else CALLS_ON_ONE_CONNECTION
 
 
 def _plan_of(path: str) -> policy.MethodPlan | None:

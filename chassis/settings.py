@@ -33,7 +33,9 @@ RoleName = Literal["all", "rpc", "worker"]
 class ServiceSettings(BaseSettings):
     """What every service can be told. Rooms subclass it, name themselves and add."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     room: ClassVar[str] = ""
     """Short name of the room: "feed" reads FEEDMESH_FEED_… and owns svc_feed."""

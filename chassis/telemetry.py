@@ -4,11 +4,12 @@ Logs are JSON lines with the request and trace of the current call. Values under
 secret names, and tokens wherever they stand, never reach a line.
 """
 
+import contextlib
 import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import structlog
@@ -54,7 +55,7 @@ _SECRET_NAME = re.compile(
     r"|private_?key|signing_?key)"
 )
 # Names that look secret and are not.
-_PUBLIC_NAMES = frozenset({"token_id", "page_token_ttl"})
+_PUBLIC_NAMES = frozenset({"token_id", "page_token_ttl", "secrets_dir"})
 
 _SECRET_TEXT = re.compile(
     # A JWT, wherever it stands.
@@ -68,8 +69,11 @@ _SECRET_TEXT = re.compile(
 _LEVELS = logging.getLevelNamesMapping()
 
 
-def configure_logging(service: str, level: str = "info") -> None:
-    """Sends logs to standard output as JSON lines, those of libraries too."""
+def configure_logging(
+    service: str, level: str = "info", *, out: BinaryIO | None = None
+) -> None:
+    """Sends logs to standard output, or to out, as JSON lines; libraries' too."""
+    lines = _Lines(out or sys.stdout.buffer)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -81,7 +85,7 @@ def configure_logging(service: str, level: str = "info") -> None:
             structlog.processors.JSONRenderer(serializer=_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level.upper()]),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -137,6 +141,21 @@ def _whose(service: str) -> structlog.typing.Processor:
 
 def _json(event: Any, **_: Any) -> bytes:
     return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
+
+
+class _Lines:
+    """Writes lines; a reader that went away fails nobody's call."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def msg(self, line: bytes) -> None:
+        """Writes one line at once."""
+        with contextlib.suppress(OSError, ValueError):
+            self._out.write(line + b"\n")
+            self._out.flush()
+
+    debug = info = warning = error = critical = exception = log = msg
 
 
 class _IntoStructlog(logging.Handler):

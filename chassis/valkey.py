@@ -19,7 +19,7 @@ from redis.crc import key_slot
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from chassis.clock import SystemClock
-from chassis.errors import MeshError, Unavailable
+from chassis.errors import Internal, MeshError, Unavailable
 from chassis.meters import ValkeyMeters, valkey_meters
 from chassis.valkey_node import (
     Argument,
@@ -98,6 +98,7 @@ class Valkey:
         self, key: str, value: str | bytes | int, *, ttl: timedelta | None = None
     ) -> None:
         """Writes a value, for as long as ttl says, else for good."""
+        _check(value)
         expiry = () if ttl is None else ("PX", int(ttl.total_seconds() * 1000))
         await self._command(("SET", key, value, *expiry))
 
@@ -111,6 +112,8 @@ class Valkey:
     ) -> Reply:
         """Runs a script and answers what it returns. In a cluster all keys must
         share a slot. Raises redis' ResponseError for a fault of the script."""
+        for argument in args:
+            _check(argument)
         command = ("EVALSHA", script.sha, len(keys), *keys, *args)
         try:
             return await self._command(command)
@@ -179,6 +182,10 @@ class Valkey:
         except (RedisError, OSError, TimeoutError) as error:
             self._fail(turn, error)
             outcome = "failed"
+        except Exception:
+            # A fault of ours; but nobody is left waiting.
+            turn.fail(Internal("INTERNAL"))
+            raise
         except asyncio.CancelledError:
             turn.fail(_unavailable())
             raise
@@ -253,6 +260,15 @@ async def open_valkey(
         yield valkey
     finally:
         await valkey.close()
+
+
+def _check(argument: object) -> None:
+    # Refused here, where it concerns one call, and not by the driver for all calls
+    # of the turn.
+    if isinstance(argument, bool) or not isinstance(
+        argument, str | bytes | int | float
+    ):
+        raise TypeError(f"Valkey does not take {argument!r}")
 
 
 def _first_error(replies: Iterable[Reply]) -> Exception | None:

@@ -84,7 +84,7 @@ class SingleNode:
     def __init__(self, *, settings: ValkeySettings, epochs: Epochs) -> None:
         self._timeout = settings.socket_timeout
         self._connect_timeout = settings.connect_timeout
-        self._pool: ConnectionPool[Connection] = ConnectionPool.from_url(
+        self._pool: ConnectionPool = ConnectionPool.from_url(
             settings.url,
             max_connections=settings.max_connections,
             socket_connect_timeout=settings.connect_timeout,
@@ -108,7 +108,7 @@ class SingleNode:
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
         async with asyncio.timeout(self._connect_timeout):
-            connection = await self._pool.get_connection()
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis says so
         try:
             async with asyncio.timeout(self._timeout):
                 packed = connection.pack_commands(commands)
@@ -135,13 +135,14 @@ class ClusterNodes:
             retry=Retry(NoBackoff(), 1),
             require_full_coverage=False,
         )
-        self._epochs = epochs
+        # The constructor does not take it, but every node is made with these.
+        self._cluster.connection_kwargs["redis_connect_func"] = epochs.learn
 
     async def exchange(self, commands: Sequence[Command]) -> list[Reply]:
         async with asyncio.timeout(self._timeout):
             pipeline = self._cluster.pipeline()
             for command in commands:
-                pipeline.execute_command(*command)
+                pipeline.execute_command(*command)  # type: ignore[unused-awaitable]  # queued
             return await pipeline.execute(raise_on_error=False)
 
     async def close(self) -> None:

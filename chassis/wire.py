@@ -9,7 +9,14 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc.aio import AioRpcError
 
-from chassis.errors import BY_CODE, REASONS, MeshError, Unknown, Violation
+from chassis.errors import (
+    BY_CODE,
+    REASONS,
+    MeshError,
+    ResourceExhausted,
+    Unknown,
+    Violation,
+)
 
 DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "feedmesh"
@@ -31,6 +38,9 @@ DEFAULT_REASONS = {
     14: "DEPENDENCY_UNAVAILABLE",
     16: "TOKEN_INVALID",
 }
+
+# How gRPC words its refusal of a message above the limit.
+TOO_LARGE = "larger than max"
 
 
 def to_status(error: MeshError) -> status_pb2.Status:
@@ -91,7 +101,10 @@ def from_rpc_error(error: AioRpcError) -> MeshError:
         # Details of another status are not about this failure.
         if status.code == code:
             return from_status(status)
-    return from_status(status_pb2.Status(code=code, message=error.details() or ""))
+    message = error.details() or ""
+    if code == ResourceExhausted.code and TOO_LARGE in message:
+        return ResourceExhausted("REQUEST_TOO_LARGE", message)
+    return from_status(status_pb2.Status(code=code, message=message))
 
 
 def _pack(status: status_pb2.Status, detail: Message) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,12 @@ SECURITY: Headers = [
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
 ]
+
+
+# Of a body that is too long so much is read and forgotten: closed with unread bytes,
+# the line would be reset before its client has read the answer.
+DISCARD_BYTES = 1024 * 1024
+DISCARD_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +96,25 @@ class Exchange:
     async def body(self, limits: Limits) -> bytes:
         """The whole body. A longer one than the limit is not read to its end."""
         length = self.header(b"content-length")
-        if length.isdecimal() and int(length[:20]) > limits.body:
-            self.extra.append((b"connection", b"close"))
-            raise _too_large("body", limits.body)
+        is_long = length.isdecimal() and int(length[:20]) > limits.body
         try:
             async with asyncio.timeout(limits.body_seconds):
-                return await self._read(limits.body)
+                body = None if is_long else await self._read(limits.body)
         except TimeoutError:
             self.extra.append((b"connection", b"close"))
             raise DeadlineExceeded(
                 "DEADLINE_EXCEEDED", "The body did not come in time."
             ) from None
+        if body is None:
+            self.extra.append((b"connection", b"close"))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DISCARD_SECONDS):
+                    await self._read(DISCARD_BYTES, keep=False)
+            raise _too_large("body", limits.body)
+        return body
 
-    async def _read(self, limit: int) -> bytes:
+    async def _read(self, limit: int, *, keep: bool = True) -> bytes | None:
+        """The rest of the body; None when it is longer than limit."""
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -111,11 +124,11 @@ class Exchange:
             chunk = event.get("body", b"")
             size += len(chunk)
             if size > limit:
-                self.extra.append((b"connection", b"close"))
-                raise _too_large("body", limit)
-            chunks.append(chunk)
+                return None
+            if keep:
+                chunks.append(chunk)
             if not event.get("more_body"):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                return b"".join(chunks)
 
     async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """The whole answer at once. HEAD gets the headers that GET would get."""

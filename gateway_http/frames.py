@@ -19,7 +19,11 @@ class Frames(Protocol):
 
     media: bytes
 
-    def opening(self, retry_ms: int) -> bytes: ...
+    def opening(self) -> bytes: ...
+
+    def retry(self, milliseconds: int) -> bytes:
+        """What goes before the first message: when to come again after a cut."""
+        ...
 
     def message(self, json: bytes, *, position: str, event: str) -> bytes: ...
 
@@ -37,8 +41,11 @@ class Sse:
 
     media = headers.SSE.encode()
 
-    def opening(self, retry_ms: int) -> bytes:
-        return b"retry: %d\n\n" % retry_ms
+    def opening(self) -> bytes:
+        return b": stream\n"
+
+    def retry(self, milliseconds: int) -> bytes:
+        return b"retry: %d\n" % milliseconds
 
     def message(self, json: bytes, *, position: str, event: str) -> bytes:
         # JSON on one line: the writer escapes every line break in it.
@@ -51,7 +58,8 @@ class Sse:
         return b"\n".join(lines) + b"\n\n"
 
     def heartbeat(self) -> bytes:
-        return b": heartbeat\n\n"
+        # Without an empty line, which some clients take for an event.
+        return b": heartbeat\n"
 
     def end(self) -> bytes:
         return b"event: end\ndata: {}\n\n"
@@ -65,7 +73,10 @@ class Ndjson:
 
     media = headers.NDJSON.encode()
 
-    def opening(self, retry_ms: int) -> bytes:
+    def opening(self) -> bytes:
+        return b""
+
+    def retry(self, milliseconds: int) -> bytes:
         return b""
 
     def message(self, json: bytes, *, position: str, event: str) -> bytes:
@@ -86,8 +97,11 @@ class JsonArray:
 
     media = headers.JSON.encode()
 
-    def opening(self, retry_ms: int) -> bytes:
+    def opening(self) -> bytes:
         return b"[\n"
+
+    def retry(self, milliseconds: int) -> bytes:
+        return b""
 
     def message(self, json: bytes, *, position: str, event: str) -> bytes:
         return b'{"result":' + json + b"},\n"

@@ -24,6 +24,9 @@ BACKLOG = 1024
 KEEP_ALIVE = 30
 REQUEST_TIMEOUT = 408
 
+# Seconds in which a refused client can read why.
+LINGER = 1.0
+
 
 class GuardedProtocol(HttpToolsProtocol):
     """HTTP/1.1 whose heads are bounded in size and time.
@@ -41,6 +44,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _header_bytes = 0
     _timer: asyncio.TimerHandle | None = None
     _refusal: MeshError | None = None
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -51,6 +55,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
@@ -85,10 +91,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers a request that never became one, in the form of all errors."""
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
+        self._refused = True
         refused = self._refusal or InvalidArgument(
-            "VALIDATION_FAILED", "This is not a valid HTTP/1.1 request."
+            "VALIDATION_FAILED", "This is not a valid request."
         )
         status = problems.status_of(refused)
         if isinstance(refused, DeadlineExceeded):
@@ -101,7 +108,10 @@ class GuardedProtocol(HttpToolsProtocol):
             "connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        # Closed with unread bytes, the line would be reset before the answer is read.
+        self.transport.write_eof()
+        self._stop_timer()
+        self._timer = self.loop.call_later(LINGER, self.transport.close)
 
     def _begin_head(self) -> None:
         self._in_head = True

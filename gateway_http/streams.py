@@ -203,6 +203,8 @@ class _Stream:
         self._queue: asyncio.Queue[Message | MeshError | None] = asyncio.Queue(QUEUED)
         self._refused: MeshError | None = None
         self._recheck = _now() + limits.heartbeat
+        # Goes out with the first message.
+        self._before = form.retry(random.randint(*RETRY_MS))
 
     async def run(self) -> None:
         try:
@@ -279,7 +281,7 @@ class _Stream:
             self._refused = first
             return
         await self._exchange.start(200, self._headers)
-        await self._send(self._form.opening(random.randint(*RETRY_MS)))
+        await self._send(self._form.opening())
         item = first
         while True:
             if item is None:
@@ -319,7 +321,8 @@ class _Stream:
         return None
 
     def _framed(self, message: Message) -> bytes:
-        return self._form.message(
+        before, self._before = self._before, b""
+        return before + self._form.message(
             self._route.writer.write(message),
             position=self._positions.position(message),
             event=self._positions.event(message),

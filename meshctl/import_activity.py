@@ -18,6 +18,7 @@ from feedmesh.ingest.v1 import post_pb2, post_pb2_grpc
 from chassis.errors import Aborted
 
 from .datasets import TEXT_LIMIT, Action, ActionKind
+from .patience import patiently
 
 # Authors at work at once.
 IN_FLIGHT = 64
@@ -95,11 +96,11 @@ class ActivityImport:
             self.result.repeats += 1
 
     async def _share(self, action: Action, target: int) -> None:
-        answer = await self._posts.CreatePost(
+        answer = await self._create(
+            action.actor,
             post_pb2.CreatePostRequest(
                 share_of=target, request_id=f"line-{action.line}"
             ),
-            metadata=self._act_as(self._user_ids[action.actor]),
         )
         if answer.replayed:
             self.result.repeats += 1
@@ -108,13 +109,14 @@ class ActivityImport:
         self.result.placed.append((answer.post.post_id, action.actor, target))
 
     async def _comment(self, action: Action, target: int) -> None:
-        answer = await self._posts.CreateComment(
-            post_pb2.CreateCommentRequest(
-                post_id=target,
-                text=self._text(str(action.line)),
-                request_id=f"line-{action.line}",
-            ),
-            metadata=self._act_as(self._user_ids[action.actor]),
+        request = post_pb2.CreateCommentRequest(
+            post_id=target,
+            text=self._text(str(action.line)),
+            request_id=f"line-{action.line}",
+        )
+        who = self._act_as(self._user_ids[action.actor])
+        answer = await patiently(
+            lambda: self._posts.CreateComment(request, metadata=who)
         )
         if answer.replayed:
             self.result.repeats += 1
@@ -131,9 +133,8 @@ class ActivityImport:
         return self._newest[handle]
 
     async def _post(self, author: str, text: str, *, key: str) -> None:
-        answer = await self._posts.CreatePost(
-            post_pb2.CreatePostRequest(text=text[:TEXT_LIMIT], request_id=key),
-            metadata=self._act_as(self._user_ids[author]),
+        answer = await self._create(
+            author, post_pb2.CreatePostRequest(text=text[:TEXT_LIMIT], request_id=key)
         )
         if answer.replayed:
             self.result.repeats += 1
@@ -142,6 +143,12 @@ class ActivityImport:
         post_id = answer.post.post_id
         self.result.placed.append((post_id, author, 0))
         self._newest[author] = max(post_id, self._newest.get(author, 0))
+
+    async def _create(
+        self, author: str, request: post_pb2.CreatePostRequest
+    ) -> post_pb2.CreatePostResponse:
+        who = self._act_as(self._user_ids[author])
+        return await patiently(lambda: self._posts.CreatePost(request, metadata=who))
 
     def _text(self, seed: str) -> str:
         """A text that depends on the seed alone, so that a repeat sends the same."""

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 from feedmesh.graph.v1 import graph_pb2, graph_pb2_grpc
 
+from .patience import patiently
+
 BATCH = 1_000
 # Batches under way at once; more only queue at the database.
 IN_FLIGHT = 4
@@ -44,11 +46,10 @@ async def import_users(
 
     async def one(batch: Sequence[str]) -> None:
         nonlocal created
-        answer = await graph.ImportUsers(
-            graph_pb2.ImportUsersRequest(
-                users=[graph_pb2.ImportedUser(handle=handle) for handle in batch]
-            )
+        request = graph_pb2.ImportUsersRequest(
+            users=[graph_pb2.ImportedUser(handle=handle) for handle in batch]
         )
+        answer = await patiently(lambda: graph.ImportUsers(request))
         ids.update(zip(batch, answer.user_ids, strict=True))
         created += answer.created_count
         advance(len(batch))
@@ -73,12 +74,11 @@ async def import_follows(
 
     async def one(batch: Sequence[tuple[int, int]]) -> None:
         nonlocal new_follows
-        answer = await graph.ImportFollows(
-            graph_pb2.ImportFollowsRequest(
-                follower_ids=[follower for _, follower in batch],
-                followee_ids=[followee for followee, _ in batch],
-            )
+        request = graph_pb2.ImportFollowsRequest(
+            follower_ids=[follower for _, follower in batch],
+            followee_ids=[followee for followee, _ in batch],
         )
+        answer = await patiently(lambda: graph.ImportFollows(request))
         new_follows += answer.created_count
         on_follows(len(batch))
 

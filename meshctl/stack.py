@@ -2,31 +2,28 @@
 
 import asyncio
 import contextlib
-import errno
 import fcntl
 import json
 import os
-import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
+
 from chassis import migrate, secrets
 from chassis.embedded.engines import NAMES, EngineError, Engines, open_engines
+from chassis.errors import MeshError
 from chassis.tasks import beside
 
 from meshctl import web
 from meshctl.children import FEW, Child, Say, StartFailed, open_children
 from meshctl.layout import Layout
-from meshctl.plan import ROOMS, Plan, Process
+from meshctl.plan import ROOMS, Plan
+from meshctl.ports import LOOPBACK, holding_ports, reachable
 
 # For one process to become ready.
 READY_SECONDS = 60.0
-# For the ports of a killed mesh to become free, and for one that some connection has.
-PORTS_SECONDS = 10.0
-CONNECTION_SECONDS = 2.0
-
 _POLL = 0.05
-_LOOPBACK = "127.0.0.1"
 
 
 @contextlib.contextmanager
@@ -65,12 +62,14 @@ async def running(
         if "FEEDMESH_SECRETS_DIR" not in environment:
             secrets.create_development(plan.layout.secrets)
         async with contextlib.AsyncExitStack() as stack:
-            ports = _ports(
-                plan,
-                embedded=len(outside) < len(NAMES),
-                patience=PORTS_SECONDS if was_killed else CONNECTION_SECONDS,
+            await stack.enter_async_context(
+                holding_ports(
+                    plan,
+                    embedded=len(outside) < len(NAMES),
+                    was_killed=was_killed,
+                    say=say,
+                )
             )
-            await stack.enter_async_context(ports)
             urls = await stack.enter_async_context(_engines(plan, outside, say=say))
             await _databases(urls["postgres_url"], say=say)
             children = await stack.enter_async_context(
@@ -151,12 +150,15 @@ async def _databases(server: str, *, say: Say) -> None:
     """A database for each room that has migrations, brought up to date."""
     rooms = [room for room in ROOMS.values() if migrate.load(room)]
     url = urlsplit(server)
-    applied = await asyncio.gather(
-        *(
-            migrate.migrate(urlunsplit(url._replace(path=f"/{room}")), room)
-            for room in rooms
+    try:
+        applied = await asyncio.gather(
+            *(
+                migrate.migrate(urlunsplit(url._replace(path=f"/{room}")), room)
+                for room in rooms
+            )
         )
-    )
+    except (OSError, asyncpg.PostgresError, MeshError) as error:
+        raise StartFailed(f"postgres at {url.hostname}:{url.port}: {error}") from error
     if new := sum(map(len, applied)):
         say(f"databases ready: {new} migrations for {len(rooms)} services")
 
@@ -164,7 +166,7 @@ async def _databases(server: str, *, say: Say) -> None:
 async def _until_ready(child: Child, plan: Plan, *, say: Say) -> None:
     """Waits for /readyz of one process. StartFailed when it keeps dying instead."""
     process = child.process
-    host = _reachable(plan) if process.package == "gateway_http" else _LOOPBACK
+    host = reachable(plan) if process.package == "gateway_http" else LOOPBACK
     loop = asyncio.get_running_loop()
     deadline = loop.time() + READY_SECONDS
     while True:
@@ -189,69 +191,10 @@ async def _until_connected(plan: Plan) -> None:
     while loop.time() < deadline:
         with contextlib.suppress(OSError, ValueError, KeyError):
             _, answer = await web.get(
-                _reachable(plan), plan.http_port, "/readyz?verbose"
+                reachable(plan), plan.http_port, "/readyz?verbose"
             )
             upstreams = json.loads(answer)["checks"]["upstreams"]
             if all(state == "SERVING" for state in upstreams.values()):
                 return
         await asyncio.sleep(_POLL)
     raise StartFailed(f"the gateway does not reach every service: {answer}")
-
-
-@contextlib.asynccontextmanager
-async def _ports(plan: Plan, *, embedded: bool, patience: float) -> AsyncIterator[None]:
-    """Holds every port of the mesh. StartFailed names one that somebody listens on.
-
-    Half of our ports are in the range from which the machine takes ports for
-    outgoing connections. A socket that is bound and never listens keeps a port from
-    that, and does not hinder the process that the port is for: both say SO_REUSEADDR.
-    """
-    wanted = [
-        (host, port, process.name)
-        for process in plan.processes({}, {})
-        for host, port in _listens(plan, process)
-    ]
-    if embedded:
-        wanted += [
-            (_LOOPBACK, port, name) for name, port in vars(plan.engine_ports).items()
-        ]
-    loop = asyncio.get_running_loop()
-    with contextlib.ExitStack() as held:
-        for host, port, name in wanted:
-            deadline = loop.time() + patience
-            while (taken := _bind(host, port)) is None:
-                if loop.time() > deadline:
-                    raise StartFailed(
-                        f"port {port}, wanted for {name}, is in use;"
-                        " --port-offset 1000 shifts all ports out of its way"
-                    )
-                await asyncio.sleep(_POLL)
-            held.enter_context(taken)
-        yield
-
-
-def _listens(plan: Plan, process: Process) -> Iterator[tuple[str, int]]:
-    host = plan.http_host if process.package == "gateway_http" else _LOOPBACK
-    yield host, process.port
-    yield host, process.admin_port
-
-
-def _bind(host: str, port: int) -> socket.socket | None:
-    """A socket that has the port; None when it is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        if error.errno != errno.EADDRINUSE:
-            raise StartFailed(f"cannot listen on {host}:{port}: {error}") from error
-        return None
-    return bound
-
-
-def _reachable(plan: Plan) -> str:
-    """Where we find the gateway when it listens on all addresses."""
-    everywhere = {"0.0.0.0": _LOOPBACK, "::": "::1"}
-    return everywhere.get(plan.http_host, plan.http_host)

@@ -53,7 +53,7 @@ def up(
     Other FEEDMESH_ variables reach the services: see docs/settings.md.
     """
     quieten()
-    host, port = _http(http, port_offset)
+    host, port = address_of(http, port_offset)
     plan = Plan(
         layout=Layout(data.absolute()),
         offset=port_offset,
@@ -123,7 +123,7 @@ def _tell(plan: Plan, *, seeded: bool) -> None:
     say("")
 
 
-def _http(http: str, offset: int) -> tuple[str, int]:
+def address_of(http: str, offset: int) -> tuple[str, int]:
     """Host and port the gateway is to listen on."""
     if not http:
         return "127.0.0.1", 8080 + offset

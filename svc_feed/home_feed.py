@@ -196,7 +196,8 @@ class HomeFeed:
         if len(shown) > query.size:
             draft = _within(shown, position.window, query.size, position, scores)
         else:
-            more = await walk.down(position.before, query.size - len(shown) + 1)
+            room = query.size - len(shown)
+            more = await walk.down(position.before, room + 1, is_more=bool(shown))
             draft = _chronological(shown, more, query.size, position, walk)
         return replace(draft, scores=scores, new_posts=new_posts)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chassis import deadline
+from chassis.errors import DeadlineExceeded, Unavailable
 from chassis.postgres import Pool
 from chassis.shards import Shards
 
@@ -87,8 +88,18 @@ class PostgresFeedIndex:
     async def newest(
         self, viewer: UserId, *, limit: int, before: PostId = ABOVE_ALL
     ) -> list[Entry]:
-        async with deadline.limit(self._read_seconds):
-            rows = await self._shards.pool(viewer).fetch(NEWEST, viewer, before, limit)
+        try:
+            async with deadline.limit(self._read_seconds):
+                rows = await self._shards.pool(viewer).fetch(
+                    NEWEST, viewer, before, limit
+                )
+        except DeadlineExceeded as error:
+            # The page itself may have time left: it is the index that is out of reach.
+            raise Unavailable(
+                "DEPENDENCY_UNAVAILABLE",
+                "the feed index does not answer",
+                retry_after=1,
+            ) from error
         return [Entry(PostId(row[0]), UserId(row[1])) for row in rows]
 
     async def remove_author(self, viewer: UserId, author: UserId) -> None:

@@ -49,10 +49,13 @@ class Walk:
         self.is_withheld = False
         """Something was left out because a relation is not known."""
 
-    async def down(self, before: PostId, count: int) -> list[Candidate]:
+    async def down(
+        self, before: PostId, count: int, *, is_more: bool = False
+    ) -> list[Candidate]:
         """The newest posts older than `before` that may be shown, up to `count`.
 
-        Fewer mean the end, a spent budget, or an index out of reach.
+        Fewer mean the end, a spent budget, or an index out of reach: that is an error
+        only where there is nothing to show without it. `is_more` says that there is.
         """
         found: list[Candidate] = []
         self.before = before
@@ -62,7 +65,7 @@ class Walk:
                     self.before, max(SLICE, count - len(found))
                 )
             except MeshError:
-                if not found and self.before == before:
+                if not found and not is_more:
                     raise
                 break
             self._budget -= max(1, len(part.entries))

@@ -1,10 +1,9 @@
 """python -m svc_graph"""
 
-import sys
-
 from chassis.run import main
 
 from .settings import GraphSettings
 from .wiring import assemble
 
-sys.exit(main(GraphSettings, assemble))
+if __name__ == "__main__":
+    main(GraphSettings, assemble)

@@ -19,7 +19,14 @@ from .model import (
     UserId,
     Version,
 )
-from .ports import AuditTrail, PasswordHashes, Revocations, Users
+from .ports import (
+    AuditTrail,
+    Credentials,
+    PasswordHashes,
+    Revocations,
+    Standing,
+    Users,
+)
 
 CREATE_USER = "CreateUser"
 
@@ -38,6 +45,8 @@ class Accounts:
         *,
         users: Users,
         passwords: PasswordHashes,
+        standing: Standing,
+        credentials: Credentials,
         revocations: Revocations,
         trail: AuditTrail,
         ids: Ids,
@@ -45,6 +54,8 @@ class Accounts:
     ) -> None:
         self._users = users
         self._passwords = passwords
+        self._standing = standing
+        self._credentials = credentials
         self._revocations = revocations
         self._trail = trail
         self._ids = ids
@@ -104,22 +115,24 @@ class Accounts:
     async def suspend(self, user: UserId, *, who: str, reason: str) -> Changed:
         now = self._clock.now()
         async with audited(self._trail, who=who, what="user.suspend", target=user):
-            changed = await self._users.suspend(user, who=who, reason=reason, now=now)
+            changed = await self._standing.suspend(
+                user, who=who, reason=reason, now=now
+            )
         await self._void_tokens(user)
         return changed
 
     async def reinstate(self, user: UserId, *, who: str) -> Changed:
         async with audited(self._trail, who=who, what="user.reinstate", target=user):
-            return await self._users.reinstate(user, who=who)
+            return await self._standing.reinstate(user, who=who)
 
     async def delete(self, user: UserId, *, who: str) -> Version:
         async with audited(self._trail, who=who, what="user.delete", target=user):
-            version = await self._users.delete(user, who=who, edge_limit=EDGE_LIMIT)
+            version = await self._standing.delete(user, who=who, edge_limit=EDGE_LIMIT)
         await self._void_tokens(user)
         return version
 
     async def _check_replay(self, user: User, password: str) -> None:
-        credential = await self._users.credential_of(user.user_id)
+        credential = await self._credentials.of_user(user.user_id)
         stored = credential.password_hash if credential else None
         if not await self._passwords.fits(password, stored):
             raise Aborted("REQUEST_ID_CONFLICT")

@@ -66,6 +66,10 @@ class Users(Protocol):
         """
         ...
 
+
+class Standing(Protocol):
+    """Whether accounts can be seen and used. Each change is one transaction."""
+
     async def suspend(
         self, user: UserId, *, who: str, reason: str, now: datetime
     ) -> Changed:
@@ -88,11 +92,15 @@ class Users(Protocol):
         """
         ...
 
-    async def credential(self, handle: str) -> Credential | None:
-        """What the password of a handle is checked against; None for nobody."""
+
+class Credentials(Protocol):
+    """What passwords are checked against."""
+
+    async def of_handle(self, handle: str) -> Credential | None:
+        """By handle, whatever the account's state; None for nobody."""
         ...
 
-    async def credential_of(self, user: UserId) -> Credential | None:
+    async def of_user(self, user: UserId) -> Credential | None:
         """The same by id."""
         ...
 

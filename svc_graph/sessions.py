@@ -11,11 +11,11 @@ from .auditing import audited
 from .model import Rotation, SessionId, Tokens, UserId, UserState
 from .ports import (
     AuditTrail,
+    Credentials,
     PasswordHashes,
     Revocations,
     SessionRecords,
     TokenSigner,
-    Users,
 )
 
 REFRESH_TOKEN_BYTES = 32
@@ -30,7 +30,7 @@ class Sessions:
     def __init__(
         self,
         *,
-        users: Users,
+        credentials: Credentials,
         records: SessionRecords,
         passwords: PasswordHashes,
         signer: TokenSigner,
@@ -40,7 +40,7 @@ class Sessions:
         access_ttl: timedelta,
         refresh_ttl: timedelta,
     ) -> None:
-        self._users = users
+        self._credentials = credentials
         self._records = records
         self._passwords = passwords
         self._signer = signer
@@ -55,7 +55,7 @@ class Sessions:
 
         An unknown handle takes as long, and is answered like, a wrong password.
         """
-        credential = await self._users.credential(handle.lower())
+        credential = await self._credentials.of_handle(handle.lower())
         target = credential.user_id if credential else "unknown"
         who = f"user:{target}"
         async with audited(self._trail, who=who, what="session.open", target=target):

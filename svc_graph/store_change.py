@@ -1,7 +1,9 @@
 """Changes of the graph: people locked, version, counts, marks and events as one."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from google.protobuf.message import Message
 
@@ -42,6 +44,10 @@ DROP_CELEBRITIES = "DELETE FROM celebrity WHERE user_id = ANY($1::bigint[])"
 LEAVE_SHARE = 0.9
 """A celebrity is one until the followers fall below this share of the threshold, so
 that an account near the threshold does not go to and fro."""
+
+MARKS_AT_ONCE = 128
+
+Mark: TypeAlias = Callable[[Sequence[UserId], int], Awaitable[None]]
 
 
 class Change:
@@ -119,25 +125,41 @@ class Changes:
             change = Change(tx=tx, people=people, version=version)
             yield change
             touched = await self._write(change)
-        if touched:
-            await self._marks.settle(touched, change.version)
+        await self._mark(self._marks.settle, touched, change.version)
         if change.events:
             self._outbox.wake()
 
     async def _write(self, change: Change) -> Sequence[UserId]:
         touched = sorted(change.deltas)
-        if touched:
-            await self._bump(change, touched)
-        for event, about in change.events:
-            await self._outbox.append(
-                change.tx, event, aggregate_id=about, version=change.version
-            )
-        # Last, so that little time passes in which readers have to ask.
-        if change.stale:
-            await self._log.append([f"u:{user}" for user in change.stale])
-        if touched:
-            await self._marks.begin(touched, change.version)
+        # Beside the statements, as long as the rows are locked anyway.
+        announced = asyncio.gather(
+            self._announce(change.stale),
+            self._mark(self._marks.begin, touched, change.version),
+        )
+        try:
+            if touched:
+                await self._bump(change, touched)
+            for event, about in change.events:
+                await self._outbox.append(
+                    change.tx, event, aggregate_id=about, version=change.version
+                )
+        finally:
+            # The commit waits: nobody may read the old with a mark that says new.
+            await announced
         return touched
+
+    async def _announce(self, stale: Sequence[UserId]) -> None:
+        if stale:
+            await self._log.append([f"u:{user}" for user in stale])
+
+    async def _mark(self, mark: Mark, touched: Sequence[UserId], version: int) -> None:
+        """Marks in groups: a script of a thousand keys holds up everybody's reads."""
+        await asyncio.gather(
+            *(
+                mark(touched[start : start + MARKS_AT_ONCE], version)
+                for start in range(0, len(touched), MARKS_AT_ONCE)
+            )
+        )
 
     async def _bump(self, change: Change, touched: Sequence[UserId]) -> None:
         followers = [change.deltas[user][0] for user in touched]

@@ -55,7 +55,7 @@ WHERE request.requester_id = edge.follower_id AND request.target_id = edge.follo
 """
 
 
-AT_ONCE = 4
+AT_ONCE = 3
 """Batches of follows stored at the same time: more only wait for the same rows, the
 followers of the few whom everybody follows."""
 

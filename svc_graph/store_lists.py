@@ -125,11 +125,14 @@ SELECT follower_count, EXISTS (SELECT FROM celebrity WHERE user_id = $1)
 FROM graph_state WHERE user_id = $1 AND state <> 3
 """
 
+# Subqueries, not joins: a table as small as celebrity has no statistics, and a join
+# that is planned without them reads all of graph_state.
 FOLLOWED_CELEBRITIES = """
-SELECT celebrity.user_id FROM celebrity
-JOIN follow ON follow.follower_id = $1 AND follow.followee_id = celebrity.user_id
-JOIN graph_state AS graph ON graph.user_id = celebrity.user_id AND graph.state = 1
-ORDER BY celebrity.user_id
+SELECT followee_id FROM follow
+WHERE follower_id = $1
+    AND (SELECT true FROM celebrity WHERE user_id = followee_id)
+    AND (SELECT state = 1 FROM graph_state WHERE user_id = followee_id)
+ORDER BY followee_id
 """
 
 

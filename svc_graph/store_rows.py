@@ -3,8 +3,17 @@
 from typing import Any, Protocol
 
 from chassis import ids
+from chassis.errors import NotFound
+from chassis.postgres import Transaction
 
-from .model import Profile, User, UserState, UserStats
+from .model import Profile, User, UserId, UserState, UserStats
+
+USER = """
+SELECT account.user_id, handle, display_name, bio, is_private, state, updated_at,
+    revision
+FROM account JOIN graph_state AS graph ON graph.user_id = account.user_id
+WHERE account.user_id = $1
+"""
 
 
 class Row(Protocol):
@@ -32,3 +41,11 @@ def profile_of(row: Row) -> Profile:
     """The same with the counts."""
     stats = UserStats(row["follower_count"], row["following_count"])
     return Profile(user_of(row), stats)
+
+
+async def user_by_id(tx: Transaction, user: UserId) -> User:
+    """A person in whatever state; NotFound when there is none."""
+    row = await tx.fetchrow(USER, user)
+    if row is None:
+        raise NotFound("USER_NOT_FOUND")
+    return user_of(row)

@@ -1,7 +1,6 @@
-"""Accounts: profiles, passwords, suspension, deletion."""
+"""Accounts and their profiles."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from feedmesh.graph.v1 import events_pb2
 
@@ -13,20 +12,17 @@ from chassis.postgres import Pool, Transaction
 from .model import (
     Changed,
     Created,
-    Credential,
     NewUser,
-    Person,
     Profile,
     ProfileChange,
     RequestKey,
     User,
     UserId,
     UserState,
-    Version,
 )
 from .store_change import Change, Changes
-from .store_rows import profile_of, user_of
-from .store_sweeps import accept_open_requests, end_follows, neighbours
+from .store_rows import profile_of, user_by_id
+from .store_sweeps import accept_open_requests, neighbours
 
 ADD_ACCOUNT = """
 INSERT INTO account (user_id, handle, display_name, updated_at)
@@ -38,13 +34,6 @@ RETURNING user_id
 ADD_STATE = "INSERT INTO graph_state (user_id) VALUES ($1)"
 
 ADD_CREDENTIAL = "INSERT INTO credential (user_id, password_hash) VALUES ($1, $2)"
-
-USER = """
-SELECT account.user_id, handle, display_name, bio, is_private, state, updated_at,
-    revision
-FROM account JOIN graph_state AS graph ON graph.user_id = account.user_id
-WHERE account.user_id = $1
-"""
 
 PROFILES = """
 SELECT account.user_id, handle, display_name, bio, is_private, state, updated_at,
@@ -66,20 +55,6 @@ WHERE account.handle = $1 AND graph.state = 1
     )
 """
 
-CREDENTIAL = """
-SELECT account.user_id, password_hash, state
-FROM account JOIN graph_state AS graph ON graph.user_id = account.user_id
-LEFT JOIN credential ON credential.user_id = account.user_id
-WHERE account.handle = $1
-"""
-
-CREDENTIAL_OF = """
-SELECT account.user_id, password_hash, state
-FROM account JOIN graph_state AS graph ON graph.user_id = account.user_id
-LEFT JOIN credential ON credential.user_id = account.user_id
-WHERE account.user_id = $1
-"""
-
 # An emptied name is read as at sign-up.
 UPDATE = """
 UPDATE account SET
@@ -91,28 +66,6 @@ WHERE user_id = $1
 """
 
 SET_PRIVATE = "UPDATE graph_state SET is_private = $2 WHERE user_id = $1"
-
-SET_STATE = "UPDATE graph_state SET state = $2 WHERE user_id = $1"
-
-END_SESSIONS = """
-UPDATE session SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL
-"""
-
-ERASE_TOKENS = """
-DELETE FROM refresh_token AS token USING session
-WHERE session.session_id = token.session_id AND session.user_id = $1
-"""
-
-# The sessions stay, revoked, until they expire: the edge has yet to hear of them.
-ERASE = (
-    ERASE_TOKENS,
-    "DELETE FROM account WHERE user_id = $1",
-    "DELETE FROM credential WHERE user_id = $1",
-    "DELETE FROM follow_request WHERE requester_id = $1 OR target_id = $1",
-    "DELETE FROM block WHERE blocker_id = $1 OR blocked_id = $1",
-    "DELETE FROM mute WHERE muter_id = $1 OR muted_id = $1",
-    "DELETE FROM celebrity WHERE user_id = $1",
-)
 
 
 class PostgresUsers:
@@ -132,7 +85,7 @@ class PostgresUsers:
         async with self._pool.transaction() as tx:
             earlier = await self._claim(tx, request)
             if earlier is not None:
-                return Created(await _user(tx, earlier), is_replay=True)
+                return Created(await user_by_id(tx, earlier), is_replay=True)
             made = await tx.fetchval(
                 ADD_ACCOUNT,
                 new.user_id,
@@ -145,7 +98,7 @@ class PostgresUsers:
             await tx.execute(ADD_STATE, new.user_id)
             await tx.execute(ADD_CREDENTIAL, new.user_id, password_hash)
             await self._keep(tx, request, new.user_id)
-            return Created(await _user(tx, new.user_id), is_replay=False)
+            return Created(await user_by_id(tx, new.user_id), is_replay=False)
 
     async def profiles(
         self, users: Sequence[UserId], *, reader: UserId
@@ -161,14 +114,15 @@ class PostgresUsers:
     async def update(
         self, user: UserId, change: ProfileChange, *, etag: str, accept_limit: int
     ) -> Changed:
-        asking = await neighbours(self._pool, "requests", user, accept_limit)
-        # Only going public concerns those who ask.
-        others = asking if change.is_private is False else []
+        others: list[UserId] = []
+        if change.is_private is False:
+            # Going public concerns those who ask.
+            others = await neighbours(self._pool, "requests", user, accept_limit)
         async with self._changes.locking((user, *others)) as opened:
             person = opened.person(user)
             if person.state is not UserState.ACTIVE:
                 raise NotFound("USER_NOT_FOUND")
-            before = await _user(opened.tx, user)
+            before = await user_by_id(opened.tx, user)
             if etag and etag != before.etag:
                 raise Aborted("ETAG_MISMATCH")
             if _is_same(before, change):
@@ -176,66 +130,8 @@ class PostgresUsers:
             await self._update(opened, before, change)
             if before.is_private and change.is_private is False:
                 await accept_open_requests(opened, user, others)
-            after = await _user(opened.tx, user)
+            after = await user_by_id(opened.tx, user)
         return Changed(after, opened.version)
-
-    async def suspend(
-        self, user: UserId, *, who: str, reason: str, now: datetime
-    ) -> Changed:
-        async with self._changes.locking((user,)) as change:
-            person = _require_account(change, user)
-            await change.record(
-                who=who, what="user.suspend", target=f"{user} {reason}".strip()
-            )
-            if person.state is UserState.SUSPENDED:
-                return Changed(await _user(change.tx, user), person.version)
-            await change.tx.execute(SET_STATE, user, UserState.SUSPENDED)
-            await change.tx.execute(END_SESSIONS, user, now)
-            change.touch(user)
-            change.expire(user)
-            change.publish(events_pb2.UserSuspended(user_id=user), user)
-            after = await _user(change.tx, user)
-        return Changed(after, change.version)
-
-    async def reinstate(self, user: UserId, *, who: str) -> Changed:
-        async with self._changes.locking((user,)) as change:
-            person = _require_account(change, user)
-            await change.record(who=who, what="user.reinstate", target=user)
-            if person.state is UserState.ACTIVE:
-                return Changed(await _user(change.tx, user), person.version)
-            await change.tx.execute(SET_STATE, user, UserState.ACTIVE)
-            change.touch(user)
-            change.expire(user)
-            change.publish(events_pb2.UserReinstated(user_id=user), user)
-            after = await _user(change.tx, user)
-        return Changed(after, change.version)
-
-    async def delete(self, user: UserId, *, who: str, edge_limit: int) -> Version:
-        followed = await neighbours(self._pool, "follows", user, edge_limit)
-        async with self._changes.locking((user, *followed)) as change:
-            person = change.person(user)
-            if user not in change.people:
-                raise NotFound("USER_NOT_FOUND")
-            await change.record(who=who, what="user.delete", target=user)
-            if person.state is UserState.DELETED:
-                return person.version
-            await change.tx.execute(SET_STATE, user, UserState.DELETED)
-            await change.tx.execute(END_SESSIONS, user, self._clock.now())
-            await end_follows(change, user, followed)
-            for erase in ERASE:
-                await change.tx.execute(erase, user)
-            change.touch(user)
-            change.expire(user)
-            change.publish(events_pb2.UserDeleted(user_id=user), user)
-        return change.version
-
-    async def credential(self, handle: str) -> Credential | None:
-        row = await self._pool.fetchrow(CREDENTIAL, handle)
-        return Credential(row[0], row[1], UserState(row[2])) if row else None
-
-    async def credential_of(self, user: UserId) -> Credential | None:
-        row = await self._pool.fetchrow(CREDENTIAL_OF, user)
-        return Credential(row[0], row[1], UserState(row[2])) if row else None
 
     async def _update(
         self, opened: Change, before: User, change: ProfileChange
@@ -280,20 +176,6 @@ class PostgresUsers:
                 key=request.key,
                 response=made.to_bytes(8),
             )
-
-
-def _require_account(change: Change, user: UserId) -> Person:
-    person = change.person(user)
-    if person.state is UserState.DELETED:
-        raise NotFound("USER_NOT_FOUND")
-    return person
-
-
-async def _user(tx: Transaction, user: UserId) -> User:
-    row = await tx.fetchrow(USER, user)
-    if row is None:
-        raise NotFound("USER_NOT_FOUND")
-    return user_of(row)
 
 
 def _is_same(user: User, change: ProfileChange) -> bool:

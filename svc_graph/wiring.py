@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from argon2 import PasswordHasher
 
@@ -42,13 +43,17 @@ from .signing import AccessTokenSigner
 from .store_audit import PostgresAuditTrail
 from .store_celebrities import PostgresCelebrities
 from .store_change import Changes
+from .store_credentials import PostgresCredentials
 from .store_edges import PostgresEdges
 from .store_imports import PostgresImports
 from .store_lists import PostgresListings, PostgresRelations
 from .store_sessions import PostgresSessionRecords
+from .store_standing import PostgresStanding
 from .store_sweeps import PostgresSweeps
 from .store_users import PostgresUsers
 from .sweeping import Aftermath, Upkeep
+
+LOCK_TIMEOUT_MS = 1_500
 
 
 @asynccontextmanager
@@ -56,7 +61,9 @@ async def assemble(settings: GraphSettings) -> AsyncIterator[App]:
     """The service with its engines open."""
     async with AsyncExitStack() as stack:
         clock = SystemClock()
-        pool = await stack.enter_async_context(open_pool(settings.postgres))
+        # An import may hold the rows of the famous for longer than is usual.
+        postgres = replace(settings.postgres, lock_timeout_ms=LOCK_TIMEOUT_MS)
+        pool = await stack.enter_async_context(open_pool(postgres))
         await migrate.verify(pool, "svc_graph")
         valkey = await stack.enter_async_context(open_valkey(settings.valkey))
         bus = await stack.enter_async_context(open_bus(settings.nats, name="svc_graph"))
@@ -85,6 +92,7 @@ async def assemble(settings: GraphSettings) -> AsyncIterator[App]:
         users = PostgresUsers(
             pool=pool, changes=changes, requests=requests, clock=clock
         )
+        credentials = PostgresCredentials(pool=pool)
         edges = PostgresEdges(changes=changes, clock=clock)
         relations = PostgresRelations(pool=pool)
         trail = PostgresAuditTrail(pool=pool)
@@ -92,7 +100,7 @@ async def assemble(settings: GraphSettings) -> AsyncIterator[App]:
         signer = AccessTokenSigner(tokens=AccessTokens(settings.secrets_dir))
 
         sessions = Sessions(
-            users=users,
+            credentials=credentials,
             records=PostgresSessionRecords(pool=pool),
             passwords=passwords,
             signer=signer,
@@ -114,6 +122,8 @@ async def assemble(settings: GraphSettings) -> AsyncIterator[App]:
         user_service = UserService(
             accounts=Accounts(
                 users=users,
+                standing=PostgresStanding(pool=pool, changes=changes, clock=clock),
+                credentials=credentials,
                 passwords=passwords,
                 revocations=revocations,
                 trail=trail,

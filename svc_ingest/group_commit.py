@@ -95,6 +95,7 @@ async def open_group_commit(
     *, commit: Commit[T, R], window: float, size: int
 ) -> AsyncIterator[GroupCommit[T, R]]:
     """Gathers for at most `window` seconds or `size` items; drains at the end."""
+    failed: Exception | None = None
     async with asyncio.TaskGroup() as tasks:
         group = GroupCommit(
             commit=commit,
@@ -105,5 +106,11 @@ async def open_group_commit(
         )
         try:
             yield group
+        except Exception as error:  # noqa: BLE001 - raised again below
+            # Raised inside the task group it would cancel the commits under way,
+            # and come out wrapped in a group.
+            failed = error
         finally:
             group.close()
+    if failed is not None:
+        raise failed

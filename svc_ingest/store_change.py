@@ -1,6 +1,8 @@
 """Edits and deletes of posts, each one transaction with its event."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import asyncpg
 
 from feedmesh.ingest.v1.events_pb2 import PostUpdated
 from feedmesh.ingest.v1.post_pb2 import Visibility as VisibilityPb
@@ -15,6 +17,13 @@ from .model import PostId, RequestKey, StoredPost
 from .ports import HotPosts
 from .store import post_of
 from .store_delete import LOCK, Deletion
+
+# Waits for shares of the post under way, but not for a recount.
+LOCK_ONE = """
+SELECT post_id, author_id, visibility, reply_to, share_of, quote_of, version, body
+FROM post WHERE post_id = $1
+FOR NO KEY UPDATE
+"""
 
 UPDATE = """
 UPDATE post SET visibility = $2, version = $3, body = $4 WHERE post_id = $1
@@ -64,7 +73,7 @@ class PostgresChanges:
     ) -> StoredPost:
         async with self._pool.transaction() as tx:
             is_replay = request is not None and await self._claim(tx, request)
-            old = await locked(tx, post_id)
+            old = _found(await tx.fetch(LOCK_ONE, post_id))
             new = old if is_replay else rewrite(old)
             if request is not None and not is_replay:
                 await self._keep(tx, request)
@@ -80,7 +89,7 @@ class PostgresChanges:
     ) -> None:
         deletion = Deletion(outbox=self._outbox)
         async with self._pool.transaction() as tx:
-            check(await locked(tx, post_id))
+            check(_found(await tx.fetch(LOCK, [post_id])))
             await deletion.run(tx, [post_id])
             await store_audit.record(tx, "post.delete", post_id)
             await announce(self._hot, deletion)
@@ -140,9 +149,7 @@ class PostgresChanges:
         )
 
 
-async def locked(tx: Statements, post_id: PostId) -> StoredPost:
-    """The post, locked until the transaction ends. Raises POST_NOT_FOUND."""
-    rows = await tx.fetch(LOCK, [post_id])
+def _found(rows: Sequence[asyncpg.Record]) -> StoredPost:
     if not rows:
         raise NotFound("POST_NOT_FOUND")
     return post_of(rows[0])

@@ -6,9 +6,16 @@ from chassis.postgres import Pool
 
 from .model import PostId, Stats
 
+# Held until the commit, so that no post is deleted before its counts are placed.
+THERE = """
+SELECT post_id FROM post WHERE post_id = ANY($1::bigint[])
+ORDER BY post_id
+FOR KEY SHARE
+"""
+
 PLACE = """
 INSERT INTO post_stats (post_id)
-SELECT post_id FROM post WHERE post_id = ANY($1::bigint[])
+SELECT post_id FROM unnest($1::bigint[]) AS post_id
 ORDER BY post_id
 ON CONFLICT (post_id) DO NOTHING
 """
@@ -38,12 +45,12 @@ class PostgresTallies:
         self._pool = pool
 
     async def recount(self, post_ids: Sequence[PostId]) -> dict[PostId, Stats]:
-        wanted = sorted(set(post_ids))
         async with self._pool.transaction() as tx:
-            await tx.execute(PLACE, wanted)
-            await tx.fetch(LOCK, wanted)
-            # Statements of its own: each sees all that is committed when it starts.
-            rows = await tx.fetch(COUNT, wanted)
+            there = [row[0] for row in await tx.fetch(THERE, sorted(set(post_ids)))]
+            await tx.execute(PLACE, there)
+            await tx.fetch(LOCK, there)
+            # A statement of its own: it sees all that is committed when it starts.
+            rows = await tx.fetch(COUNT, there)
         return {
             PostId(row["post_id"]): Stats(
                 likes=row["like_count"],

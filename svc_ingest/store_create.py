@@ -13,7 +13,7 @@ from chassis.postgres import Pool, Statements
 
 from domain.visibility import Visibility
 
-from . import store_audit, store_requests
+from . import store_audit, store_did, store_requests
 from .model import Created, NewPost, PostId, RequestKey, StoredPost, UserId
 from .ports import HotPosts
 from .store import post_of

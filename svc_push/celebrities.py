@@ -1,63 +1,29 @@
-"""The celebrities whom readers of this process follow, and what is heard of them.
+"""The celebrities whom readers of this process follow, and listening to them.
 
 Their posts are not fanned out: each is announced once, and every process that holds a
-follower places it in the logs of those it holds. An announcement is filtered by the
-graph as it is then; who follows whom is remembered only to know where to listen.
+follower places it in the logs of those it holds. Who follows whom is remembered here
+only to know where to listen.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 import structlog
 
 from chassis.clock import Clock
 from chassis.errors import MeshError
 
-from domain.visibility import Visibility
-
-from .delivery import Delivery, audience
-from .missed import MissedPosts, RecentPosts, id_floor
-from .model import (
-    Change,
-    Kind,
-    OpenLog,
-    PostId,
-    UserId,
-    added,
-    from_ms,
-    removed,
-    to_ms,
-)
+from .announcements import Announcements, Pace
+from .missed import MissedPosts
+from .model import OpenLog, UserId, to_ms
 from .ports import Graph, LiveHints, ReaderLogs
 
 log = structlog.get_logger()
 
 # Readers whose celebrities are asked for at the same time.
 SIDE_BY_SIDE = 8
-
-# Every so many looks for missed posts, one goes back far enough to see deletions.
-DEEP_EVERY = 4
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How often things are looked at again."""
-
-    check: timedelta
-    """Between two looks for announcements that were lost."""
-
-    refresh: timedelta
-    """How long it is remembered whom a reader follows."""
-
-    overlap: timedelta
-    """How much earlier than the last look the next one begins."""
-
-    retention: timedelta
-    """How long a post is remembered, to notice that it is gone."""
 
 
 @dataclass(frozen=True)
@@ -79,30 +45,22 @@ class Celebrities:
         self,
         *,
         graph: Graph,
-        recent: RecentPosts,
+        announcements: Announcements,
         missed: MissedPosts,
         logs: ReaderLogs,
         live: LiveHints,
-        delivery: Delivery,
         clock: Clock,
         pace: Pace,
     ) -> None:
         self._graph = graph
         self._logs = logs
-        self._recent = recent
+        self._announcements = announcements
         self._missed = missed
         self._live = live
-        self._delivery = delivery
         self._clock = clock
         self._pace = pace
         self._readers: dict[UserId, _Reader] = {}
-        self._followers: defaultdict[UserId, set[UserId]] = defaultdict(set)
         self._listening: dict[UserId, AsyncExitStack] = {}
-        # Posts placed lately, by author, to tell what is new and what is gone.
-        self._placed: defaultdict[UserId, set[PostId]] = defaultdict(set)
-        # Up to when nothing was missed of those listened to; None before any look.
-        self._checked_ms: int | None = None
-        self._checks = 0
         self._woken = asyncio.Event()
 
     def join(self, viewer: UserId, opened: OpenLog) -> None:
@@ -130,7 +88,9 @@ class Celebrities:
     def checked_ms(self, viewer: UserId) -> int | None:
         """Until when the reader's log lacks nothing; None when that is not known."""
         reader = self._readers.get(viewer)
-        return self._checked_ms if reader is not None and reader.log is None else None
+        if reader is None or reader.log is not None:
+            return None
+        return self._announcements.checked_ms
 
     async def make_good(self, viewer: UserId, opened: OpenLog) -> None:
         """Places what a reader missed whom this process need not hold."""
@@ -145,7 +105,7 @@ class Celebrities:
                 self._woken.clear()
                 await self.learn()
                 if self._clock.monotonic() >= next_check:
-                    await self.check()
+                    await self._announcements.check()
                     next_check = (
                         self._clock.monotonic() + self._pace.check.total_seconds()
                     )
@@ -170,33 +130,6 @@ class Celebrities:
             for viewer in due[start : start + SIDE_BY_SIDE]:
                 await self._owe_nothing(viewer)
         await self._listen()
-
-    async def check(self) -> None:
-        """Places what was announced and not heard since the last look."""
-        started = self._clock.now()
-        self._checks += 1
-        oldest = id_floor(started - self._pace.retention)
-        for author, posts in self._placed.items():
-            self._placed[author] = {post for post in posts if post > oldest}
-        checked = to_ms(started) if self._checked_ms is None else self._checked_ms
-        since = id_floor(from_ms(checked) - self._pace.overlap)
-        after = oldest if self._checks % DEEP_EVERY == 0 else since
-        try:
-            found, floor = await self._recent.since(self._followers.keys(), after)
-            fresh = [
-                post
-                for post, author in found.items()
-                if post > since and post not in self._placed[author]
-            ]
-            for record in await self._recent.records(fresh) if fresh else ():
-                change = added(record.post_id, record.author_id)
-                await self._spread(change, record.visibility)
-            for change in self._gone(found, floor):
-                await self._spread(change, Visibility.UNSPECIFIED)
-        except MeshError as error:
-            log.warning("celebrities.check_failed", error=str(error))
-        else:
-            self._checked_ms = to_ms(started)
 
     async def _learn_one(self, viewer: UserId) -> None:
         """Asks whom a reader follows. What is not answered stays due."""
@@ -228,11 +161,12 @@ class Celebrities:
         if reader is None or reader.log is None or self._is_due(reader):
             return
         try:
-            await self._missed.make_good(viewer, reader.authors, reader.log)
+            held = await self._missed.make_good(viewer, reader.authors, reader.log)
         except MeshError as error:
             log.warning("celebrities.make_good_failed", error=str(error))
             self.refresh(viewer)
             return
+        self._announcements.remember(held)
         if self._readers.get(viewer) is reader:
             self._readers[viewer] = replace(reader, log=None)
 
@@ -245,44 +179,12 @@ class Celebrities:
         for viewer, reader in self._readers.items():
             for author in reader.authors:
                 followers[author].add(viewer)
-        self._followers = followers
+        self._announcements.follow(followers)
         for author in followers.keys() - self._listening.keys():
             stack = AsyncExitStack()
             await stack.enter_async_context(
-                self._live.listen_author(author, on_change=self._heard)
+                self._live.listen_author(author, on_change=self._announcements.heard)
             )
             self._listening[author] = stack
         for author in self._listening.keys() - followers.keys():
             await self._listening.pop(author).aclose()
-            self._placed.pop(author, None)
-
-    async def _heard(self, change: Change, visibility: int) -> None:
-        try:
-            await self._spread(change, visibility)
-        except MeshError as error:
-            # The next look makes it good.
-            log.warning("celebrities.spread_failed", error=str(error))
-
-    async def _spread(self, change: Change, visibility: int) -> None:
-        """Places a change in the logs of the followers held here."""
-        if visibility == Visibility.PRIVATE:
-            return
-        viewers = sorted(self._followers.get(change.author_id, ()))
-        listeners = await audience(self._graph, change.author_id, viewers, visibility)
-        await self._delivery.place(listeners, change)
-        posts = self._placed[change.author_id]
-        if change.kind is Kind.POST_ADDED:
-            posts.add(change.post_id)
-        else:
-            posts.discard(change.post_id)
-
-    def _gone(self, found: Iterable[PostId], floor: PostId) -> list[Change]:
-        """Posts that were placed and are not there any more."""
-        there = set(found)
-        now = self._clock.now()
-        return [
-            removed(post, author, now)
-            for author, posts in self._placed.items()
-            for post in posts
-            if post > floor and post not in there
-        ]

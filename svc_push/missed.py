@@ -16,7 +16,6 @@ from domain.visibility import Visibility
 from .delivery import Delivery, may_hear
 from .model import (
     Kind,
-    Logged,
     OpenLog,
     Position,
     PostId,
@@ -109,19 +108,29 @@ class MissedPosts:
 
     async def make_good(
         self, viewer: UserId, authors: Collection[UserId], log: OpenLog
-    ) -> None:
+    ) -> dict[PostId, UserId]:
         """Adds posts of the authors since the log was last complete.
 
-        Removes those that the log holds and that are gone since. Safe to repeat.
+        Removes those that the log holds and that are gone since. Answers the posts
+        of the authors that the log holds now. Safe to repeat.
         """
         if not authors:
-            return
+            return {}
         since = id_floor(from_ms(log.checked_ms) - self._overlap)
         logged = await self._logs.read(
             viewer, after=Position(log.head.epoch, log.floor), limit=log.size
         )
-        known = _kinds(logged or (), authors)
-        held = [post for post, kind in known.items() if kind is Kind.POST_ADDED]
+        # What last happened to each post of the authors, by the log.
+        known = {
+            entry.change.post_id: entry.change
+            for entry in logged or ()
+            if entry.change.author_id in authors
+        }
+        held = {
+            post: change.author_id
+            for post, change in known.items()
+            if change.kind is Kind.POST_ADDED
+        }
         after = min([since, *(PostId(post - 1) for post in held)])
         found, floor = await self._recent.since(authors, after)
 
@@ -129,13 +138,12 @@ class MissedPosts:
         for record in await self._visible(viewer, fresh):
             change = added(record.post_id, record.author_id)
             await self._delivery.place([viewer], change)
-        writers = {
-            entry.change.post_id: entry.change.author_id for entry in logged or ()
-        }
-        for post in held:
-            if post > floor and post not in found:
-                change = removed(post, writers[post], self._clock.now())
-                await self._delivery.place([viewer], change)
+            held[record.post_id] = record.author_id
+        gone = [post for post in held if post > floor and post not in found]
+        for post in gone:
+            change = removed(post, held.pop(post), self._clock.now())
+            await self._delivery.place([viewer], change)
+        return held
 
     async def _visible(
         self, viewer: UserId, posts: Sequence[PostId]
@@ -156,15 +164,6 @@ class MissedPosts:
 def id_floor(instant: datetime) -> PostId:
     """The largest id below all of the instant and later."""
     return PostId(max(0, ids.floor_of(instant) - 1))
-
-
-def _kinds(logged: Iterable[Logged], authors: Collection[UserId]) -> dict[PostId, Kind]:
-    """What last happened to each post of the authors, by the log."""
-    return {
-        entry.change.post_id: entry.change.kind
-        for entry in logged
-        if entry.change.author_id in authors
-    }
 
 
 def _full(page: Iterable[tuple[PostId, UserId]]) -> list[tuple[UserId, PostId]]:

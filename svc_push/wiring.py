@@ -14,7 +14,8 @@ from chassis.clock import SystemClock
 from chassis.run import App, Background
 from chassis.valkey import open_valkey
 
-from .celebrities import Celebrities, Pace
+from .announcements import Announcements, Pace
+from .celebrities import Celebrities
 from .connections import Connections
 from .delivery import Announcer, Delivery
 from .events import (
@@ -81,20 +82,23 @@ async def assemble(settings: PushSettings) -> AsyncIterator[App]:
             clock=clock,
             overlap=settings.celebrity_overlap,
         )
+        pace = Pace(
+            check=settings.heartbeat,
+            refresh=settings.celebrity_refresh,
+            overlap=settings.celebrity_overlap,
+            retention=settings.log_retention,
+        )
+        announcements = Announcements(
+            graph=graph, recent=recent, delivery=delivery, clock=clock, pace=pace
+        )
         celebrities = Celebrities(
             graph=graph,
-            recent=recent,
+            announcements=announcements,
             missed=missed,
             logs=logs,
             live=live,
-            delivery=delivery,
             clock=clock,
-            pace=Pace(
-                check=settings.heartbeat,
-                refresh=settings.celebrity_refresh,
-                overlap=settings.celebrity_overlap,
-                retention=settings.log_retention,
-            ),
+            pace=pace,
         )
         subscriptions = Subscriptions(
             logs=logs,

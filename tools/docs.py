@@ -131,7 +131,7 @@ def settings_of(
     fields = {name: f for name, f in cls.model_fields.items() if name not in skip}
     if not fields:
         return
-    prefix = cls.model_config.get("env_prefix", "") if skip else "FEEDMESH_"
+    prefix = f"FEEDMESH_{cls.room.upper()}_" if skip else "FEEDMESH_"
     yield f"\n**{title}**\n"
     yield "| variable | default | meaning |"
     yield "| --- | --- | --- |"

@@ -132,7 +132,7 @@ def free_ports(count: int) -> list[int]:
     """
     ports: list[int] = []
     while len(ports) < count:
-        port = random.randrange(20_000, 32_000)
+        port = random.randrange(10_000, 14_000)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -26,13 +26,15 @@ class Validation(Interceptor):
 
     async def intercept(self, call: ServerCall, proceed: Proceed) -> Any:
         if call.is_request_stream:
-            call.request = self._each(call)
+            call.request = self._each(call, call.request)
         else:
             call.request = self._checked(call, call.request)
         return await proceed(call)
 
-    async def _each(self, call: ServerCall) -> AsyncIterator[Message]:
-        async for request in call.request:
+    async def _each(
+        self, call: ServerCall, requests: AsyncIterator[bytes]
+    ) -> AsyncIterator[Message]:
+        async for request in requests:
             yield self._checked(call, request)
 
     def _checked(self, call: ServerCall, request: Any) -> Message:

@@ -52,37 +52,47 @@ class FaultProxy:
     ) -> None:
         """One connection, from accept to close."""
         self.accepted += 1
-        if self._refusing:
-            out.transport.abort()
-            return
-        try:
+        async with self._closing(out):
+            if self._refusing:
+                return
             server, into = await asyncio.open_connection(*self._target)
-        except OSError:
-            out.transport.abort()
-            return
-        self._open |= {out, into}
-        try:
-            async with asyncio.TaskGroup() as both:
+            async with self._closing(into), asyncio.TaskGroup() as both:
                 both.create_task(self._pump(client, into))
                 both.create_task(self._pump(server, out))
+
+    async def end(self) -> None:
+        """Cut all connections and wait until they are gone."""
+        self.heal()
+        self.reset()
+        while self._open:
+            await asyncio.sleep(0)
+
+    @asynccontextmanager
+    async def _closing(self, writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+        """Whatever happens inside, the connection is cut at the end."""
+        self._open.add(writer)
+        try:
+            yield
+        except* OSError:
+            pass  # The other side is gone; this one is to see just that.
         finally:
-            self._open -= {out, into}
-            for writer in (out, into):
-                writer.transport.abort()
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
+            self._open.discard(writer)
 
     async def _pump(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter
     ) -> None:
-        with suppress(OSError):
-            while data := await source.read(_CHUNK):
-                if self._latency:
-                    await asyncio.sleep(self._latency)
-                await self._flowing.wait()
-                sink.write(data)
-                await sink.drain()
-            # The end of one direction leaves the other one open.
-            if sink.can_write_eof():
-                sink.write_eof()
+        while data := await source.read(_CHUNK):
+            if self._latency:
+                await asyncio.sleep(self._latency)
+            await self._flowing.wait()
+            sink.write(data)
+            await sink.drain()
+        # The end of one direction leaves the other one open.
+        if sink.can_write_eof():
+            sink.write_eof()
 
 
 @asynccontextmanager
@@ -95,6 +105,5 @@ async def fault_proxy(host: str, port: int) -> AsyncIterator[FaultProxy]:
         yield proxy
     finally:
         server.close()
-        proxy.heal()
-        proxy.reset()
+        await proxy.end()
         await server.wait_closed()

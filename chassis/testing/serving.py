@@ -32,10 +32,13 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(rpcs: Mapping[Adder, object], **changed: Any) -> AsyncIterator[Served]:
+async def serving(
+    rpcs: Mapping[Adder, object], **changed: Any
+) -> AsyncIterator[Served]:
     """Serves servicers, by their add_…_to_server, with settings changed as said."""
     settings = ServiceSettings(
-        **{"port": 0, "admin_port": 0, "linger_seconds": 0, "drain_seconds": 5} | changed
+        **{"port": 0, "admin_port": 0, "linger_seconds": 0, "drain_seconds": 5}
+        | changed
     )
     app = App(name="served", rpcs=rpcs, registry=CollectorRegistry())
     async with running(app, settings) as up:
@@ -49,7 +52,5 @@ async def serving(rpcs: Mapping[Adder, object], **changed: Any) -> AsyncIterator
             keys=settings.internal_keys,
             as_caller=True,
         )
-        async with open_channel(called) as channel:
-            yield Served(
-                target, up.admin_port, channel, called, app.registry, settings
-            )
+        async with open_channel(called, metrics=app.registry) as channel:
+            yield Served(target, up.admin_port, channel, called, app.registry, settings)

@@ -49,7 +49,7 @@ class ReadsContract:
             ann, bob, cid, dan, eve = await stores.people(5)
             for fan in (bob, cid, dan, eve):
                 await stores.follow(fan, ann)
-            await stores.users.suspend(
+            await stores.standing.suspend(
                 bob, who="admin", reason="", now=stores.clock.now()
             )
             await stores.block(cid, eve)
@@ -150,7 +150,7 @@ class ReadsContract:
             for star in (cid, bob):
                 await stores.follow(ann, star)
             both = await stores.relations.followed_celebrities(ann)
-            await stores.users.suspend(
+            await stores.standing.suspend(
                 bob, who="admin", reason="", now=stores.clock.now()
             )
 

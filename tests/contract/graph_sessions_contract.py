@@ -105,7 +105,7 @@ class SessionsContract:
         async with self.open() as stores:
             user = await opened(stores)
             now = stores.clock.now()
-            await stores.users.suspend(user, who="admin", reason="", now=now)
+            await stores.standing.suspend(user, who="admin", reason="", now=now)
 
             assert not await stores.sessions.open(
                 SessionId("s2"), user, token_hash=b"z", now=now, expires_at=now + LIFE

@@ -152,13 +152,13 @@ class UsersContract:
         async with self.open() as stores:
             ann = await stores.person()
             for _ in range(2):
-                await stores.users.suspend(
+                await stores.standing.suspend(
                     ann, who="admin", reason="spam", now=stores.clock.now()
                 )
             hidden = await stores.users.profiles([ann], reader=NOBODY)
             state = (await stores.relation(NOBODY, ann)).state
-            await stores.users.reinstate(ann, who="admin")
-            changed = await stores.users.reinstate(ann, who="admin")
+            await stores.standing.reinstate(ann, who="admin")
+            changed = await stores.standing.reinstate(ann, who="admin")
 
             assert hidden == []
             assert state is UserState.SUSPENDED
@@ -169,7 +169,7 @@ class UsersContract:
         """There is no such account, and none is made."""
         async with self.open() as stores:
             with refuses(NotFound, "USER_NOT_FOUND"):
-                await stores.users.suspend(
+                await stores.standing.suspend(
                     UserId(1), who="admin", reason="", now=stores.clock.now()
                 )
 
@@ -181,8 +181,8 @@ class UsersContract:
             await stores.follow(bob, ann)
             await stores.follow(cid, ann)
             await stores.block(cid, bob)
-            version = await stores.users.delete(ann, who="ann", edge_limit=100)
-            await stores.users.delete(ann, who="ann", edge_limit=100)
+            version = await stores.standing.delete(ann, who="ann", edge_limit=100)
+            await stores.standing.delete(ann, who="ann", edge_limit=100)
 
             assert version > 0
             assert (await stores.relation(bob, ann)).state is UserState.DELETED
@@ -199,7 +199,7 @@ class UsersContract:
             ann, *fans = await stores.people(6)
             for fan in fans:
                 await stores.follow(fan, ann)
-            await stores.users.delete(ann, who="ann", edge_limit=2)
+            await stores.standing.delete(ann, who="ann", edge_limit=2)
             listed = await stores.listings.following(
                 fans[-1], reader=fans[-1], limit=9, after=NEWEST
             )

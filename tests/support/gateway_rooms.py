@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeAlias
 
 import grpc.aio
 
 from feedmesh.feed.v1 import feed_pb2, feed_pb2_grpc
-from feedmesh.graph.v1 import graph_pb2, graph_pb2_grpc
+from feedmesh.graph.v1 import graph_pb2, graph_pb2_grpc, user_pb2
 from feedmesh.ingest.v1 import post_pb2, post_pb2_grpc
 from feedmesh.push.v1 import push_pb2, push_pb2_grpc
 
@@ -21,7 +22,7 @@ from chassis.errors import (
 )
 from chassis.server import Adder
 
-Context = grpc.aio.ServicerContext  # type: ignore[type-arg] # of any messages
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 MISSING, BROKEN, FLAKY, SLOW, AWAY = 404, 500, 503, 504, 999
 
@@ -98,7 +99,7 @@ class Feed(feed_pb2_grpc.FeedServiceServicer):
         return feed_pb2.GetHomeFeedResponse(
             next_page_token=context.request_id(),
             new_post_count=context.min_graph_version(),
-            items=[{"author": {"user_id": caller().user_id}}],
+            items=[feed_pb2.FeedItem(author=user_pb2.User(user_id=caller().user_id))],
         )
 
 
@@ -114,15 +115,21 @@ class Graph(graph_pb2_grpc.GraphServiceServicer):
 
 
 class Push(push_pb2_grpc.PushServiceServicer):
-    """A log of events 1 to `last`; cut after every `cut`, if any; then silence."""
+    """A log of events 1 to `last`; cut after every `cut`, if any; then silence.
 
-    def __init__(self, *, last: int, cut: int = 0, ends: bool = False) -> None:
+    `width` is how many digits a position is padded to, for heavy events.
+    """
+
+    def __init__(
+        self, *, last: int, cut: int = 0, ends: bool = False, width: int = 1
+    ) -> None:
         self.positions: list[str] = []
-        self.cancelled = asyncio.Event()
+        self.left = asyncio.Event()
         self.sent = 0
         self._last = last
         self._cut = cut
         self._ends = ends
+        self._width = width
 
     async def Subscribe(
         self, request: push_pb2.SubscribeRequest, _: Context
@@ -131,21 +138,31 @@ class Push(push_pb2_grpc.PushServiceServicer):
         start = int(request.position.partition(":")[2] or 0)
         try:
             for number in range(start + 1, self._last + 1):
-                yield live_event(number)
+                yield live_event(number, self._width)
                 self.sent += 1
                 if self._cut and number - start == self._cut:
                     raise Unavailable("OVERLOADED")
             if not self._ends:
                 await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
+        finally:
+            self.left.set()
 
 
-def live_event(number: int) -> push_pb2.SubscribeResponse:
+def small_posts() -> Posts:
+    """What it does not have is UNIMPLEMENTED, as in any service."""
+    return Posts()  # type: ignore[abstract]  # see above
+
+
+def small_push(*, last: int, cut: int = 0, ends: bool = False, width: int = 1) -> Push:
+    """As small_posts."""
+    return Push(last=last, cut=cut, ends=ends, width=width)  # type: ignore[abstract]  # see above
+
+
+def live_event(number: int, width: int = 1) -> push_pb2.SubscribeResponse:
     return push_pb2.SubscribeResponse(
         event=push_pb2.LiveEvent(
-            position=f"e1:{number}", post_added=push_pb2.PostAdded(post_id=number)
+            position=f"e1:{number:0{width}d}",
+            post_added=push_pb2.PostAdded(post_id=number),
         )
     )
 
@@ -157,8 +174,8 @@ def rooms(
 ) -> dict[Adder, object]:
     """Servicers by the functions that add them."""
     return {
-        post_pb2_grpc.add_PostServiceServicer_to_server: posts or Posts(),
+        post_pb2_grpc.add_PostServiceServicer_to_server: posts or small_posts(),
         feed_pb2_grpc.add_FeedServiceServicer_to_server: Feed(),
-        graph_pb2_grpc.add_GraphServiceServicer_to_server: Graph(),
-        push_pb2_grpc.add_PushServiceServicer_to_server: push or Push(last=0),
+        graph_pb2_grpc.add_GraphServiceServicer_to_server: Graph(),  # type: ignore[abstract]  # the rest is not asked for
+        push_pb2_grpc.add_PushServiceServicer_to_server: push or small_push(last=0),
     }

@@ -44,6 +44,7 @@ from svc_graph.store_edges import PostgresEdges
 from svc_graph.store_imports import PostgresImports
 from svc_graph.store_lists import PostgresListings, PostgresRelations
 from svc_graph.store_sessions import PostgresSessionRecords
+from svc_graph.store_standing import PostgresStanding
 from svc_graph.store_sweeps import PostgresSweeps
 from svc_graph.store_users import PostgresUsers
 from svc_graph.wiring import assemble
@@ -60,6 +61,7 @@ class GraphStores:
     """Everything the domain stands on, over one empty database."""
 
     users: ports.Users
+    standing: ports.Standing
     sweeps: ports.Sweeps
     sessions: ports.SessionRecords
     edges: ports.Edges
@@ -148,6 +150,7 @@ async def graph_stores() -> AsyncIterator[GraphStores]:
                 requests=RequestRecords(clock=clock),
                 clock=clock,
             ),
+            standing=PostgresStanding(pool=pool, changes=changes, clock=clock),
             sweeps=PostgresSweeps(pool=pool, changes=changes),
             sessions=PostgresSessionRecords(pool=pool),
             edges=PostgresEdges(changes=changes, clock=clock),

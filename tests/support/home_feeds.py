@@ -161,7 +161,11 @@ class MemoryHotFeeds:
         for viewer in viewers:
             self._feeds.pop(viewer, None)
 
-    def read(self, viewer: UserId) -> Hot | None:
+    def lose_all(self) -> None:
+        """A restart without data."""
+        self._feeds.clear()
+
+    async def look(self, viewer: UserId) -> Hot | None:
         self._check()
         feed = self._feeds.get(viewer)
         if feed is None or feed.build:
@@ -272,6 +276,10 @@ class World:
         with suppress(MeshError):
             await self.hot_feeds.append(viewers, entry)
 
+    def skip_to_now(self) -> None:
+        """Posts from here on have ids of the clock's time."""
+        self._next = floor_of(self.clock.now())
+
     async def posts_of(self, author: UserId, count: int) -> list[PostId]:
         """Several posts, newest first."""
         return [await self.post(author) for _ in range(count)][::-1]
@@ -325,7 +333,7 @@ class World:
     async def take(self, viewer: UserId) -> Glance:
         changes, self.changes = self.changes, Changes()
         try:
-            hot = self.hot_feeds.read(viewer)
+            hot = await self.hot_feeds.look(viewer)
         except Unavailable:
             return Glance(None, None, None, None, Changes(is_reset=True), False)
         return Glance(hot, self.marks.get(viewer), None, None, changes)

@@ -18,9 +18,10 @@ from feedmesh.ingest.v1 import post_pb2, post_pb2_grpc
 
 from chassis.auth import Caller, Role, calling_as
 from chassis.client import ChannelSettings, open_channel
+from chassis.errors import NotFound
 from chassis.postgres import Pool, PostgresSettings, open_pool
 from chassis.run import running
-from chassis.testing import database, nats, valkey
+from chassis.testing import database, eventually, nats, valkey
 from chassis.valkey import Valkey, open_valkey
 
 from domain.visibility import Relation, UserState
@@ -118,8 +119,8 @@ class RoomSettings(IngestSettings):
 class IngestRoom:
     """svc_ingest, running, with stubs that call as whoever is calling."""
 
-    posts: post_pb2_grpc.PostServiceAsyncStub
-    internal: post_pb2_grpc.PostServiceAsyncStub
+    posts: "post_pb2_grpc.PostServiceAsyncStub"
+    internal: "post_pb2_grpc.PostServiceAsyncStub"
     """Calls as a service of the mesh."""
 
     graph: GraphBook
@@ -195,6 +196,14 @@ class IngestRoom:
         )
         return list(answer.posts)
 
+    async def is_heard(self) -> bool:
+        """Whether calls arrive: a refusal is an answer, too."""
+        try:
+            await self.get(0, 1)
+        except NotFound:
+            return True
+        return False
+
     async def published(self) -> list[str]:
         """Names of all events so far, in order."""
         rows = await self.pool.fetch("SELECT subject FROM outbox ORDER BY id")
@@ -239,7 +248,7 @@ async def ingest_room(**changed: Any) -> AsyncIterator[IngestRoom]:
             )
             for as_caller in (True, False)
         ]
-        yield IngestRoom(
+        room = IngestRoom(
             posts=post_pb2_grpc.PostServiceStub(channels[0]),
             internal=post_pb2_grpc.PostServiceStub(channels[1]),
             graph=book,
@@ -247,3 +256,7 @@ async def ingest_room(**changed: Any) -> AsyncIterator[IngestRoom]:
             valkey=await stack.enter_async_context(open_valkey(cache)),
             settings=settings,
         )
+        # Both channels hear that the service is healthy.
+        await eventually(lambda: room.batch(1))
+        await eventually(room.is_heard)
+        yield room

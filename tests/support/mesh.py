@@ -6,6 +6,7 @@ What the tests know of it is what an operator sees: ports, files, the process ta
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -13,12 +14,22 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import grpc.aio
 import httpx
 
+from chassis.embedded import postgres
+from chassis.embedded.engines import Ports
 from chassis.testing import eventually
 
+from meshctl.layout import Layout
+from meshctl.plan import Plan
+from meshctl.ports import wanted
+
+# Ports beyond those of calls: admin, engines.
+MORE_PORTS = (15432, 16379, 14222, 18222, *range(50151, 50156))
 PORTS = {
     "gateway_http": 8080,
     "svc_graph": 50051,
@@ -79,6 +90,23 @@ class Mesh:
                 assert answer.status_code == 200, answer.text
 
         await eventually(answers, timeout=START_SECONDS)
+
+    async def fetch(self, room: str, query: str, *arguments: object) -> list[object]:
+        """First column of a query to the database of a room."""
+        server = urlsplit(self.postgres_url)
+        connection = await asyncpg.connect(urlunsplit(server._replace(path=f"/{room}")))
+        try:
+            return [row[0] for row in await connection.fetch(query, *arguments)]
+        finally:
+            await connection.close()
+
+    @property
+    def postgres_url(self) -> str:
+        """The server of the mesh: its own, or the outside one."""
+        return os.environ.get("FEEDMESH_POSTGRES_URL") or postgres.url(
+            Layout(self.data).engines / "postgres",
+            port=Ports().shifted(self.offset).postgres,
+        )
 
     async def token(self, handle: str, *arguments: str) -> str:
         """An access token, by `meshctl token`."""
@@ -158,9 +186,20 @@ async def run_meshctl(*arguments: str) -> str:
 
 
 def free_offset() -> int:
-    """An offset at which the ports of every room are free."""
-    for offset in range(1_000, 14_000, 500):
-        if all(is_free(port + offset) for port in PORTS.values()):
+    """An offset at which all ports of a mesh are free.
+
+    That far up they are beyond the ports that the machine takes for connections, so
+    that no connection of an earlier test can have one of them.
+    """
+    for offset in random.sample(range(11_000, 14_000, 200), 15):
+        plan = Plan(
+            layout=Layout(Path()),
+            offset=offset,
+            http_host="127.0.0.1",
+            http_port=PORTS["gateway_http"] + offset,
+            workers=1,
+        )
+        if all(is_free(port) for _, port, _ in wanted(plan, embedded=True)):
             return offset
     raise AssertionError("no free range of ports")
 

@@ -270,6 +270,8 @@ class MemoryGraph:
     failing: MeshError | None = None
     asked: int = 0
     """How often followers were streamed."""
+    learned: set[UserId] = field(default_factory=set)
+    """Readers whose followed celebrities were asked for."""
 
     async def is_celebrity(self, author: UserId) -> bool:
         self._check()
@@ -292,6 +294,7 @@ class MemoryGraph:
 
     async def followed_celebrities(self, viewer: UserId) -> frozenset[UserId]:
         self._check()
+        self.learned.add(viewer)
         return frozenset(
             whom
             for who, whom in self.follows

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from google.protobuf.message import Message
-from grpc.aio import ServicerContext
+from grpc.aio import AioRpcError, ServicerContext, insecure_channel
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
@@ -21,7 +21,14 @@ from feedmesh.ingest.v1.post_pb2_grpc import add_PostServiceServicer_to_server
 from feedmesh.push.v1 import push_pb2
 from feedmesh.push.v1.push_pb2_grpc import PushServiceStub
 
-from chassis.auth import Caller, Role, calling_as
+from chassis.auth import (
+    ANONYMOUS,
+    IDENTITY_KEY,
+    Caller,
+    InternalIdentity,
+    Role,
+    calling_as,
+)
 from chassis.bus import Bus, open_bus
 from chassis.client import ChannelSettings, open_channel
 from chassis.clock import SystemClock
@@ -31,6 +38,7 @@ from chassis.run import running
 from chassis.telemetry import measuring
 from chassis.testing import nats, valkey
 from chassis.testing.serving import serving
+from chassis.wire import from_rpc_error
 
 from domain.visibility import Visibility
 from svc_push.model import PostId, UserId
@@ -137,21 +145,25 @@ class LiveStream:
     async def next(self) -> push_pb2.LiveEvent:
         """The next event."""
         async with asyncio.timeout(10):
-            response = await self._call.read()
+            try:
+                response = await self._call.read()
+            except AioRpcError as error:
+                raise from_rpc_error(error) from error
         event: push_pb2.LiveEvent = response.event
         return event
 
-    async def everything(self) -> AsyncIterator[push_pb2.LiveEvent]:
-        """All events until the stream fails."""
+    async def everything(self, into: list[push_pb2.LiveEvent]) -> None:
+        """Takes all events, until the stream fails."""
         while True:
-            yield await self.next()
+            into.append(await self.next())
 
     async def change(self) -> push_pb2.LiveEvent:
         """The next event that is more than a heartbeat."""
-        while True:
-            event = await self.next()
-            if event.WhichOneof("kind") != "heartbeat":
-                return event
+        async with asyncio.timeout(20):
+            while True:
+                event = await self.next()
+                if event.WhichOneof("kind") != "heartbeat":
+                    return event
 
     async def posts(self, count: int) -> list[int]:
         """Posts of the next events of posts that are new."""
@@ -161,11 +173,22 @@ class LiveStream:
         return [event.post_added.post_id for event in events]
 
 
+@dataclass(frozen=True)
+class PushProcess:
+    """One push process, and how to call it."""
+
+    # Calls as whoever calling_as names.
+    stub: Any
+    target: str
+    identity: InternalIdentity
+
+
 @dataclass
 class Mesh:
     """Push processes, and what is around them."""
 
-    stubs: list[Any]
+    settings: PushSettings
+    processes: list[PushProcess]
     bus: Bus
     valkey: Redis
     graph: MemoryGraph
@@ -176,9 +199,10 @@ class Mesh:
     async def stream(
         self, viewer: int, *, process: int = 0, position: str = ""
     ) -> AsyncIterator[LiveStream]:
-        """Subscribes at one of the processes."""
-        with calling_as(Caller(user_id=viewer, role=Role.USER)):
-            call = self.stubs[process].Subscribe(
+        """Subscribes at one of the processes; viewer 0 is nobody."""
+        who = Caller(user_id=viewer, role=Role.USER) if viewer else ANONYMOUS
+        with calling_as(who):
+            call = self.processes[process].stub.Subscribe(
                 push_pb2.SubscribeRequest(position=position)
             )
         try:
@@ -186,12 +210,33 @@ class Mesh:
         finally:
             call.cancel()
 
+    @asynccontextmanager
+    async def slow_stream(self, viewer: int) -> AsyncIterator[LiveStream]:
+        """Subscribes at the first process, with next to no room for what is unread."""
+        who = Caller(user_id=viewer, role=Role.USER)
+        options = [("grpc.http2.lookahead_bytes", 64), ("grpc.http2.bdp_probe", 0)]
+        target = self.processes[0].target
+        async with insecure_channel(target, options=options) as channel:
+            call = PushServiceStub(channel).Subscribe(
+                push_pb2.SubscribeRequest(),
+                metadata=[(IDENTITY_KEY, self.processes[0].identity.sign(who))],
+            )
+            yield LiveStream(call)
+            call.cancel()
+
     async def sync(self, viewer: int, since: str = "", size: int = 0) -> Any:
         """Polls at the first process."""
         with calling_as(Caller(user_id=viewer, role=Role.USER)):
-            return await self.stubs[0].Sync(
+            return await self.processes[0].stub.Sync(
                 push_pb2.SyncRequest(since=since, page_size=size)
             )
+
+    @asynccontextmanager
+    async def one_more(self) -> AsyncIterator[int]:
+        """One process more, which is stopped at the end; its number."""
+        async with push_process(self.settings) as process:
+            self.processes.append(process)
+            yield len(self.processes) - 1
 
     def post(self, author: int, visibility: Visibility = Visibility.PUBLIC) -> int:
         """A post that is stored, and of which nobody was told."""
@@ -222,7 +267,8 @@ class Mesh:
 
     async def holders(self, viewer: int) -> list[bytes]:
         """The marks of processes that hold a reader."""
-        keys: list[bytes] = await self.valkey.hkeys(f"online:{{{viewer}}}")
+        mark = await self.valkey.hkeys(f"online:{{{viewer}}}")
+        keys = [key for key in mark if isinstance(key, bytes)]
         return [key for key in keys if key.startswith(b"p:")]
 
     async def leave(self, user: int) -> None:
@@ -256,11 +302,12 @@ async def push_mesh(
     async with AsyncExitStack() as stack:
         valkey_settings = await stack.enter_async_context(valkey())
         nats_settings = await stack.enter_async_context(nats())
+        # Abstract to the type checker alone: they have what svc_push asks for.
         peers = await stack.enter_async_context(
             serving(
                 {
-                    add_GraphServiceServicer_to_server: GraphServicer(graph),
-                    add_PostServiceServicer_to_server: PostServicer(posts),
+                    add_GraphServiceServicer_to_server: GraphServicer(graph),  # type: ignore[abstract]
+                    add_PostServiceServicer_to_server: PostServicer(posts),  # type: ignore[abstract]
                 }
             )
         )
@@ -276,33 +323,38 @@ async def push_mesh(
             "heartbeat": NEVER,
         }
         settings = PushSettings(**values | changed)
-        stubs = [
+        started = [
             await stack.enter_async_context(push_process(settings))
             for _ in range(processes)
         ]
         with measuring(CollectorRegistry()):
             bus = await stack.enter_async_context(open_bus(nats_settings, name="test"))
         raw = await stack.enter_async_context(Redis.from_url(valkey_settings.url))
-        yield Mesh(stubs, bus, raw, graph, posts)
+        yield Mesh(settings, started, bus, raw, graph, posts)
 
 
 @asynccontextmanager
-async def push_process(settings: PushSettings) -> AsyncIterator[Any]:
-    """One push process, and a stub to call it as whoever calling_as names."""
+async def push_process(settings: PushSettings) -> AsyncIterator[PushProcess]:
+    """Runs one push process."""
     async with AsyncExitStack() as stack:
         with measuring(CollectorRegistry()):
             app = await stack.enter_async_context(assemble(settings))
             up = await stack.enter_async_context(running(app, settings))
             assert up.health is not None
             await up.health.report(is_ready=True)
+            target = f"{settings.host}:{up.port}"
             channel = await stack.enter_async_context(
                 open_channel(
                     ChannelSettings(
-                        target=f"{settings.host}:{up.port}",
+                        target=target,
                         service="test",
                         keys=settings.internal_keys,
                         as_caller=True,
                     )
                 )
             )
-        yield PushServiceStub(channel)
+        yield PushProcess(
+            stub=PushServiceStub(channel),
+            target=target,
+            identity=InternalIdentity(settings.internal_keys),
+        )

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from chassis.testing import FakeClock
 
-from svc_push.celebrities import Celebrities, Pace
+from svc_push.announcements import Announcements, Pace
+from svc_push.celebrities import Celebrities
 from svc_push.connections import Connections
 from svc_push.delivery import Announcer, Delivery
 from svc_push.missed import MissedPosts, RecentPosts
@@ -67,27 +68,35 @@ class Process:
         )
         self.readers = Readers(logs=world.logs, live=world.network)
         recent = RecentPosts(posts=world.posts)
-        self.celebrities = Celebrities(
+        missed = MissedPosts(
             graph=world.graph,
             recent=recent,
-            missed=MissedPosts(
-                graph=world.graph,
-                recent=recent,
-                logs=world.logs,
-                delivery=self.delivery,
-                clock=world.clock,
-                overlap=OVERLAP,
-            ),
             logs=world.logs,
-            live=world.network,
             delivery=self.delivery,
             clock=world.clock,
-            pace=Pace(
-                check=HEARTBEAT,
-                refresh=timedelta(minutes=5),
-                overlap=OVERLAP,
-                retention=timedelta(hours=1),
-            ),
+            overlap=OVERLAP,
+        )
+        pace = Pace(
+            check=HEARTBEAT,
+            refresh=timedelta(minutes=5),
+            overlap=OVERLAP,
+            retention=timedelta(hours=1),
+        )
+        self.announcements = Announcements(
+            graph=world.graph,
+            recent=recent,
+            delivery=self.delivery,
+            clock=world.clock,
+            pace=pace,
+        )
+        self.celebrities = Celebrities(
+            graph=world.graph,
+            announcements=self.announcements,
+            missed=missed,
+            logs=world.logs,
+            live=world.network,
+            clock=world.clock,
+            pace=pace,
         )
         self.subscriptions = Subscriptions(
             logs=world.logs,

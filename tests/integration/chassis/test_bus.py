@@ -1,6 +1,7 @@
 """The bus on a real JetStream."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,7 +72,10 @@ def fine(event: PostPublished, attempt: int) -> None:
 
 @asynccontextmanager
 async def opened(registry: CollectorRegistry | None = None) -> AsyncIterator[Bus]:
-    async with nats() as settings, open_bus(settings, name="t", metrics=registry) as bus:
+    async with (
+        nats() as settings,
+        open_bus(settings, name="t", metrics=registry) as bus,
+    ):
         yield bus
 
 
@@ -158,6 +162,12 @@ async def test_poison_goes_to_the_dead_letters_and_others_pass() -> None:
         assert (letter.attempts, letter.error) == (1, "Poison")
         assert letter.message == "no such post at all"
         assert PostPublished.FromString(letter.payload).post_id == 2
+        await eventually(lambda: _advised(bus))
+
+
+async def _advised(bus: Bus) -> bool:
+    """The server's own word for it is kept as well."""
+    return (await bus._js.stream_info("ADV")).state.messages == 1
 
 
 async def test_the_last_delivery_ends_among_the_dead_letters() -> None:
@@ -253,7 +263,7 @@ async def test_a_batch_is_handled_together() -> None:
         async with running(bus.consumer(handler)):
             await eventually(lambda: settled(bus, HandleMany.durable))
 
-        assert sorted(sum(handler.batches, [])) == list(range(50))
+        assert sorted(itertools.chain(*handler.batches)) == list(range(50))
         assert len(handler.batches) < 10
 
 

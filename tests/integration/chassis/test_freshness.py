@@ -121,9 +121,7 @@ async def test_pages_at_once_share_the_changes_without_loss() -> None:
         seen: list[str] = []
         for number in range(30):
             await log.append([f"p:{number}"])
-            told = await asyncio.gather(
-                *(apply(client, log, reader) for _ in range(5))
-            )
+            told = await asyncio.gather(*(apply(client, log, reader) for _ in range(5)))
             seen += [entry for changes in told for entry in changes.entries]
 
     assert seen == [f"p:{number}" for number in range(30)]

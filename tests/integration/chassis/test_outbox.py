@@ -171,7 +171,11 @@ async def test_the_relay_goes_on_when_the_bus_is_back() -> None:
     bus.refused = {1}
     async with opened(bus) as one, tasks.beside(one.relay.run()):
         await one.post(1)
-        await eventually(lambda: one.registry.get_sample_value("outbox_failed_total", {"source": "ingest"}))
+        await eventually(
+            lambda: one.registry.get_sample_value(
+                "outbox_failed_total", {"source": "ingest"}
+            )
+        )
         bus.refused = set()
 
         await eventually(lambda: bus.posts() == [1])
@@ -223,5 +227,3 @@ async def test_events_wait_while_nats_is_away() -> None:
                 await one.relay.publish_waiting()
 
             assert await one.waiting() == 1
-
-

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -45,7 +46,7 @@ async def test_concurrent_reads_are_one_command() -> None:
             client.read(["a", "b"]), client.read(["b", "none"]), client.get("a")
         )
 
-        assert answers == [[b"1", b"2"], [b"2", None], b"1"]
+        assert tuple(answers) == ([b"1", b"2"], [b"2", None], b"1")
         assert await calls("mget") == before + 1
 
 
@@ -92,6 +93,19 @@ async def test_a_refused_command_fails_alone() -> None:
 
     assert isinstance(outcomes[0], ResponseError)
     assert outcomes[1] == [b"k", b"x"]
+
+
+async def test_an_argument_of_a_wrong_type_concerns_its_call_alone() -> None:
+    """Neither the other calls of the turn nor the server are blamed."""
+    async with opened() as client:
+        wrong: list[Any] = [None]
+        outcomes = await asyncio.gather(
+            client.call(ECHO, ["k"], wrong), client.get("a"), return_exceptions=True
+        )
+
+        assert isinstance(outcomes[0], TypeError)
+        assert outcomes[1] is None
+        await client.ping()
 
 
 async def test_a_cancelled_reader_neither_stops_nor_answers_the_others() -> None:
@@ -148,9 +162,7 @@ def _through(url: str, port: int) -> ValkeySettings:
 
 async def test_a_restart_is_another_epoch(tmp_path: Path) -> None:
     """Marks may be lost with a restart, so that caches learn of it."""
-    with open_engines(
-        tmp_path, Ports.free(), only=("valkey",)
-    ) as embedded:
+    with open_engines(tmp_path, Ports.free(), only=("valkey",)) as embedded:
         settings = ValkeySettings(url=embedded.valkey_url)
         async with open_valkey(settings) as client:
             await client.ping()
@@ -191,5 +203,3 @@ async def test_values_come_back_whole(size: int) -> None:
         await client.set("v", value)
 
         assert await client.get("v") == value
-
-

@@ -10,8 +10,8 @@ from tests.support.gateway_rooms import (
     FLAKY,
     MISSING,
     SLOW,
-    Posts,
     rooms,
+    small_posts,
 )
 
 
@@ -257,7 +257,7 @@ async def test_a_deadline_is_passed_on_and_capped(
     headers: dict[str, str], most: float
 ) -> None:
     """The service learns what is left; nobody gets more than the contract gives."""
-    posts = Posts()
+    posts = small_posts()
     async with front(rooms(posts=posts)) as edge:
         await edge.http.get("/v1/posts/5", headers={**edge.signed_in(), **headers})
 
@@ -268,7 +268,7 @@ async def test_a_deadline_is_passed_on_and_capped(
 
 async def test_a_deadline_that_passes_is_504() -> None:
     """While waiting, and when it is over before it starts."""
-    posts = Posts()
+    posts = small_posts()
     async with front(rooms(posts=posts)) as edge:
 
         async def get(timeout: str) -> httpx.Response:
@@ -285,7 +285,7 @@ async def test_a_deadline_that_passes_is_504() -> None:
 
 async def test_an_idempotent_read_is_tried_twice() -> None:
     """One UNAVAILABLE is not seen; one that says when to come back is passed on."""
-    posts = Posts()
+    posts = small_posts()
     async with front(rooms(posts=posts)) as edge:
         answer = await edge.http.get(f"/v1/posts/{FLAKY}", headers=edge.signed_in())
         assert (answer.status_code, posts.calls) == (200, 2)
@@ -309,7 +309,7 @@ async def test_what_the_edge_does_not_speak_is_refused(
     headers: dict[str, str], status: int, why: str
 ) -> None:
     """With the status HTTP has for it, and without asking the service (T10)."""
-    posts = Posts()
+    posts = small_posts()
     async with front(rooms(posts=posts)) as edge:
         json = {"content-type": "application/json"}
         answer = await edge.http.post(

@@ -23,7 +23,7 @@ async def test_erasing_twice_erases_once() -> None:
         star, *fans = await stores.people(4)
         await stores.imports.add_follows([(fan, star) for fan in fans], who="test")
         await stores.follow(star, fans[0])
-        await stores.users.delete(star, who="star", edge_limit=0)
+        await stores.standing.delete(star, who="star", edge_limit=0)
         event = events_pb2.UserDeleted(user_id=star)
         event.envelope.occurred_at.FromDatetime(stores.clock.now())
         handler = EraseUser(aftermath=aftermath(stores))

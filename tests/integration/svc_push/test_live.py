@@ -1,6 +1,10 @@
 """Live delivery through real NATS and Valkey, between processes, over gRPC."""
 
+from contextlib import AsyncExitStack
+
 import pytest
+
+from feedmesh.push.v1 import push_pb2
 
 from chassis.errors import (
     InvalidArgument,
@@ -116,26 +120,41 @@ async def test_a_lost_hint_is_made_good_by_the_heartbeat() -> None:
 async def test_a_client_that_does_not_read_is_ended_in_order() -> None:
     """What it was sent has no gap; it is told to resume, not robbed of events."""
     async with push_mesh(follows=FOLLOWS, queue_events=4) as mesh:
-        async with mesh.stream(ANN) as ann:
-            start = await ann.next()
-            position = start.position
-
-            async def is_ended() -> bool:
+        async with mesh.slow_stream(ANN) as ann:
+            await ann.next()
+            for _ in range(100):
                 await mesh.publish(EVE)
-                return not await mesh.holders(ANN)
 
-            for _ in range(3000):
-                await mesh.publish(EVE)
-            await eventually(is_ended)
-            sequences = []
+            async def are_logged() -> bool:
+                return await mesh.valkey.hget("log:{1}", "seq") == b"100"
+
+            await eventually(are_logged, timeout=30)
+            events: list[push_pb2.LiveEvent] = []
             with refuses(Unavailable, "OVERLOADED"):
-                async for event in ann.everything():
-                    position = event.position
-                    sequences.append(int(position.partition(":")[2]))
-        assert sequences == list(range(1, len(sequences) + 1))
-        async with mesh.stream(ANN, position=position) as ann:
-            # The log may be past it by now; then it says so.
-            assert (await ann.next()).WhichOneof("kind") in {"post_added", "reset"}
+                await ann.everything(events)
+        async with mesh.stream(ANN, position=events[-1].position) as ann:
+            events.append(await ann.change())
+
+    sequences = [int(event.position.partition(":")[2]) for event in events]
+    assert sequences == list(range(1, len(events) + 1))
+
+
+async def test_a_stopped_process_hands_its_streams_over() -> None:
+    """They end early, with a reason to come back; another process goes on."""
+    async with push_mesh(follows=FOLLOWS) as mesh:
+        async with AsyncExitStack() as stack:
+            number = await stack.enter_async_context(mesh.one_more())
+            async with mesh.stream(ANN, process=number) as ann:
+                await ann.next()
+                first = await mesh.publish(EVE)
+                last = await ann.next()
+                await stack.aclose()
+                with refuses(Unavailable, "OVERLOADED"):
+                    await ann.next()
+        second = await mesh.publish(EVE)
+        async with mesh.stream(ANN, position=last.position) as ann:
+            assert last.post_added.post_id == first
+            assert await ann.posts(1) == [second]
 
 
 async def test_private_posts_reach_their_author_alone() -> None:
@@ -226,9 +245,44 @@ async def test_streams_are_limited_over_processes() -> None:
         push_mesh(processes=2, streams_per_user=2) as mesh,
         mesh.stream(ANN, process=0) as first,
         mesh.stream(ANN, process=1) as second,
-        mesh.stream(ANN, process=0) as third,
     ):
         await first.next()
         await second.next()
-        with refuses(ResourceExhausted, "STREAM_LIMIT"):
-            await third.next()
+        async with mesh.stream(ANN, process=0) as third:
+            with refuses(ResourceExhausted, "STREAM_LIMIT"):
+                await third.next()
+
+
+async def test_a_celebrity_s_post_reaches_followers_at_every_process() -> None:
+    """Announced once; each process that holds a follower hears it."""
+    async with (
+        push_mesh(processes=2, follows=FOLLOWS, celebrities=[EVE]) as mesh,
+        mesh.stream(ANN, process=0) as ann,
+        mesh.stream(BOB, process=1) as bob,
+        mesh.stream(ZOE, process=1) as zoe,
+    ):
+        for stream in (ann, bob, zoe):
+            await stream.next()
+        await eventually(lambda: mesh.graph.learned >= {ANN, BOB, ZOE})
+        post = await mesh.publish(EVE)
+
+        assert await ann.posts(1) == [post]
+        assert await bob.posts(1) == [post]
+        assert mesh.graph.asked == 0
+        own = await mesh.publish(ZOE)
+        assert await zoe.posts(1) == [own]
+
+
+async def test_missed_posts_of_a_celebrity_are_made_good() -> None:
+    """No event told of them: the heartbeat finds what is new, and what is gone."""
+    async with (
+        push_mesh(follows=FOLLOWS, celebrities=[EVE], heartbeat=0.2) as mesh,
+        mesh.stream(ANN) as ann,
+    ):
+        await ann.next()
+        post = mesh.post(EVE)
+        mesh.post(EVE, Visibility.PRIVATE)
+        assert await ann.posts(1) == [post]
+        await mesh.delete(post, tell=False)
+
+        assert (await ann.change()).post_removed.post_id == post

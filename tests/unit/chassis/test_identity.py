@@ -18,14 +18,14 @@ ANN = Caller(
 )
 
 
-def test_caller_crosses_whole():
+def test_caller_crosses_whole() -> None:
     """What is signed is what is verified."""
     identity = InternalIdentity(KEYS, clock=FakeClock())
 
     assert identity.verify(identity.sign(ANN)) == ANN
 
 
-def test_every_known_key_verifies():
+def test_every_known_key_verifies() -> None:
     """While keys are rolled, peers sign with the old one still."""
     clock = FakeClock()
     old = InternalIdentity({"old": KEYS["old"]}, clock=clock)
@@ -33,7 +33,7 @@ def test_every_known_key_verifies():
     assert InternalIdentity(KEYS, clock=clock).verify(old.sign(ANN)) == ANN
 
 
-def test_unknown_key_is_refused():
+def test_unknown_key_is_refused() -> None:
     """A key that was rolled out, or never was ours."""
     clock = FakeClock()
     other = InternalIdentity({"gone": b"g" * 32}, clock=clock)
@@ -42,7 +42,7 @@ def test_unknown_key_is_refused():
         InternalIdentity(KEYS, clock=clock).verify(other.sign(ANN))
 
 
-def test_identity_ends():
+def test_identity_ends() -> None:
     """One that was copied from somewhere is of use for a minute."""
     clock = FakeClock()
     identity = InternalIdentity(KEYS, clock=clock)
@@ -53,7 +53,7 @@ def test_identity_ends():
         identity.verify(token)
 
 
-def test_no_character_can_be_changed():
+def test_no_character_can_be_changed() -> None:
     """Each character of an identity is signed."""
     identity = InternalIdentity(KEYS, clock=FakeClock())
     token = identity.sign(ANN)
@@ -67,9 +67,18 @@ def test_no_character_can_be_changed():
 
 @pytest.mark.parametrize(
     "token",
-    ["", ".", "..", "new..", "new.e30.", "é.é.é", "new." + "A" * 5000 + ".x", "a.b.c.d"],
+    [
+        "",
+        ".",
+        "..",
+        "new..",
+        "new.e30.",
+        "é.é.é",
+        "new." + "A" * 5000 + ".x",
+        "a.b.c.d",
+    ],
 )
-def test_what_is_no_identity_is_refused(token: str):
+def test_what_is_no_identity_is_refused(token: str) -> None:
     """Garbage is refused like a forgery, and nothing else happens."""
     with refuses(Unauthenticated, "TOKEN_INVALID"):
         InternalIdentity(KEYS, clock=FakeClock()).verify(token)

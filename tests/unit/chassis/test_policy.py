@@ -15,7 +15,7 @@ RANK = "/feedmesh.rank.v1.RankService/Rank"
 SUBSCRIBE = "/feedmesh.push.v1.PushService/Subscribe"
 
 
-def test_plan_of_a_unary_method():
+def test_plan_of_a_unary_method() -> None:
     """Audience, deadline, criticality and messages come from the proto."""
     plan = policy.methods()[RANK]
 
@@ -26,13 +26,13 @@ def test_plan_of_a_unary_method():
     assert not plan.is_long_lived
 
 
-def test_plan_of_a_long_lived_stream():
+def test_plan_of_a_long_lived_stream() -> None:
     """Only what streams may be without a deadline."""
     assert policy.methods()[SUBSCRIBE].is_long_lived
 
 
 @pytest.mark.parametrize("path", policy.methods())
-def test_every_method_has_a_policy(path: str):
+def test_every_method_has_a_policy(path: str) -> None:
     """A server would refuse to start with one that has none."""
     plan = policy.methods()[path]
 
@@ -41,14 +41,14 @@ def test_every_method_has_a_policy(path: str):
     assert (plan.max_deadline or 0) >= (plan.deadline or 0)
 
 
-def test_event_subject():
+def test_event_subject() -> None:
     """The subject is an option of the message; what has none is no event."""
     assert policy.event_subject(events_pb2.PostPublished).startswith("ev.")
     with pytest.raises(ValueError, match="RankRequest is not an event"):
         policy.event_subject(rank_pb2.RankRequest)
 
 
-def test_service_config():
+def test_service_config() -> None:
     """Round robin among the healthy, a timeout for each method, no retries."""
     services = policy.services("feedmesh.rank.")
     config = json.loads(policy.service_config(services))
@@ -64,7 +64,7 @@ def test_service_config():
     assert "retryPolicy" not in str(config)
 
 
-def test_streams_have_no_configured_timeout():
+def test_streams_have_no_configured_timeout() -> None:
     """gRPC would cut a long-lived stream."""
     config = json.loads(policy.service_config(policy.services("feedmesh.push.")))
 

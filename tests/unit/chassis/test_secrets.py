@@ -9,7 +9,7 @@ from chassis import secrets
 KEY = "QUFB" * 11
 
 
-def test_keys_keep_their_order(tmp_path: Path):
+def test_keys_keep_their_order(tmp_path: Path) -> None:
     """The first key of the file signs."""
     path = tmp_path / "keys"
     path.write_text(f"# rolled in June\nnew:{KEY}\n\nold:{KEY}\n")
@@ -18,7 +18,7 @@ def test_keys_keep_their_order(tmp_path: Path):
 
 
 @pytest.mark.parametrize("line", [f":{KEY}", KEY, "short:QUFB", "bad:%%%", ""])
-def test_wrong_line_is_named_by_its_file(tmp_path: Path, line: str):
+def test_wrong_line_is_named_by_its_file(tmp_path: Path, line: str) -> None:
     """The complaint names the file and shows no key."""
     path = tmp_path / "keys"
     path.write_text(line)
@@ -28,7 +28,7 @@ def test_wrong_line_is_named_by_its_file(tmp_path: Path, line: str):
     assert KEY not in str(caught.value)
 
 
-def test_development_secrets_are_made_once(tmp_path: Path):
+def test_development_secrets_are_made_once(tmp_path: Path) -> None:
     """A second start keeps what the first one made; only the owner reads it."""
     folder = tmp_path / "secrets"
     secrets.create_development(folder)

@@ -29,6 +29,7 @@ from chassis.errors import (
 from chassis.server import build
 from chassis.testing import eventually, refuses
 from chassis.testing.serving import serving
+
 from tests.unit.chassis import rooms
 
 PEER = Caller(role=Role.INTERNAL, service="test")
@@ -39,7 +40,7 @@ async def answers(_: Any) -> Any:
     return b""
 
 
-async def test_handler_may_answer_ready_bytes():
+async def test_handler_may_answer_ready_bytes() -> None:
     """A page joined from frames goes out as it is, under unchanged stubs."""
 
     async def ready(_: Any) -> bytes:
@@ -52,7 +53,7 @@ async def test_handler_may_answer_ready_bytes():
     assert answer == rank_pb2.RankResponse(model_version="m1")
 
 
-async def test_stream_may_mix_bytes_and_messages():
+async def test_stream_may_mix_bytes_and_messages() -> None:
     """What is ready is sent as it is, the rest is serialised."""
 
     async def mixed(_: Any) -> AsyncIterator[Any]:
@@ -67,7 +68,7 @@ async def test_stream_may_mix_bytes_and_messages():
     assert pages == [[1], [2]]
 
 
-async def test_deadline_of_the_caller_less_five_milliseconds():
+async def test_deadline_of_the_caller_less_five_milliseconds() -> None:
     """The handler sees what is left for it."""
     seen: list[float | None] = []
 
@@ -82,7 +83,7 @@ async def test_deadline_of_the_caller_less_five_milliseconds():
     assert 0.3 < seen[0] <= 0.495
 
 
-async def test_call_without_deadline_gets_that_of_the_contract():
+async def test_call_without_deadline_gets_that_of_the_contract() -> None:
     """A foreign client that sets none does not wait for ever; nor a day."""
     seen: list[float] = []
 
@@ -100,7 +101,7 @@ async def test_call_without_deadline_gets_that_of_the_contract():
     assert all(1.3 < left <= 1.5 for left in seen)
 
 
-async def test_callee_reports_its_own_timeout():
+async def test_callee_reports_its_own_timeout() -> None:
     """The caller still hears why, from the room that was too slow."""
 
     async def hangs(_: Any) -> None:
@@ -116,7 +117,7 @@ async def test_callee_reports_its_own_timeout():
     assert took < 0.2
 
 
-async def test_what_cannot_be_met_is_refused():
+async def test_what_cannot_be_met_is_refused() -> None:
     """Less than the trim is no time at all: the handler is not asked."""
     asked: list[Any] = []
 
@@ -136,7 +137,7 @@ async def test_what_cannot_be_met_is_refused():
     assert asked == []
 
 
-async def test_stream_ends_at_its_deadline():
+async def test_stream_ends_at_its_deadline() -> None:
     """Also between two messages, and with the error of the room."""
 
     async def slow(_: Any) -> AsyncIterator[Any]:
@@ -145,7 +146,7 @@ async def test_stream_ends_at_its_deadline():
 
     async with serving(rooms.graph(slow)) as served:
         with calling_as(PEER):
-            call = GraphServiceStub(served.channel).StreamFollowers(
+            call: Any = GraphServiceStub(served.channel).StreamFollowers(
                 rooms.FOLLOWERS, timeout=0.2
             )
         assert (await call.read()).follower_ids == [1]
@@ -153,7 +154,7 @@ async def test_stream_ends_at_its_deadline():
             await call.read()
 
 
-async def test_long_lived_stream_has_no_deadline():
+async def test_long_lived_stream_has_no_deadline() -> None:
     """It lives until somebody ends it."""
     seen: list[float | None] = []
 
@@ -169,7 +170,7 @@ async def test_long_lived_stream_has_no_deadline():
     assert seen == [None]
 
 
-async def test_request_that_breaks_a_rule_names_the_field():
+async def test_request_that_breaks_a_rule_names_the_field() -> None:
     """In proto names, with the place in a list; the handler is not asked."""
 
     async def never(_: Any) -> None:
@@ -191,7 +192,7 @@ async def test_request_that_breaks_a_rule_names_the_field():
     assert caught.value.violations[0].description
 
 
-async def test_nobody_without_an_audience_gets_in():
+async def test_nobody_without_an_audience_gets_in() -> None:
     """T5: default deny; an anonymous caller is asked who they are, others refused."""
     async with serving(rooms.rank(answers)) as served:
         stub = RankServiceStub(served.channel)
@@ -203,7 +204,7 @@ async def test_nobody_without_an_audience_gets_in():
             await stub.Rank(rooms.RANK)
 
 
-async def test_caller_comes_from_a_token(tmp_path: Path):
+async def test_caller_comes_from_a_token(tmp_path: Path) -> None:
     """T1: what the request or any other header says changes nothing."""
     secrets.create_development(tmp_path)
     tokens = AccessTokens(tmp_path)
@@ -230,7 +231,7 @@ async def test_caller_comes_from_a_token(tmp_path: Path):
     assert seen == [ANN]
 
 
-async def test_service_token_acts_as_a_person(tmp_path: Path):
+async def test_service_token_acts_as_a_person(tmp_path: Path) -> None:
     """Only it: the same header with a person's token is refused."""
     secrets.create_development(tmp_path)
     tokens = AccessTokens(tmp_path)
@@ -278,7 +279,7 @@ GOOD = InternalIdentity(secrets.DEVELOPMENT_KEYS).sign(ANN)
 )
 async def test_wrong_credentials_are_refused_on_public_methods(
     metadata: tuple[tuple[str, str], ...],
-):
+) -> None:
     """A caller who says who they are and is not believed does not become nobody."""
     async with (
         serving(rooms.users(answers)) as served,
@@ -290,7 +291,7 @@ async def test_wrong_credentials_are_refused_on_public_methods(
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_ids_of_a_request_are_taken_over_or_made():
+async def test_ids_of_a_request_are_taken_over_or_made() -> None:
     """A request id that is no id is replaced; the graph version is a number."""
     seen: list[tuple[str, int]] = []
 
@@ -313,7 +314,7 @@ async def test_ids_of_a_request_are_taken_over_or_made():
     assert [(len(name), version) for name, version in seen[1:]] == [(16, 0), (16, 0)]
 
 
-async def test_load_is_shed_with_a_time_to_come_back():
+async def test_load_is_shed_with_a_time_to_come_back() -> None:
     """The call above the limit is refused at once, and labelled."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
@@ -336,7 +337,7 @@ async def test_load_is_shed_with_a_time_to_come_back():
     assert caught.value.retry_after is not None
 
 
-async def test_streams_have_a_limit_of_their_own():
+async def test_streams_have_a_limit_of_their_own() -> None:
     """Long-lived streams take no place from calls, and are counted."""
 
     async def live(_: Any) -> AsyncIterator[Any]:
@@ -364,7 +365,7 @@ async def test_streams_have_a_limit_of_their_own():
             assert await eventually(has_room)
 
 
-async def test_handler_is_left_when_its_caller_goes():
+async def test_handler_is_left_when_its_caller_goes() -> None:
     """A stream nobody reads any more is closed, its finally blocks run."""
     closed = asyncio.Event()
 
@@ -384,7 +385,7 @@ async def test_handler_is_left_when_its_caller_goes():
         await asyncio.wait_for(closed.wait(), 5)
 
 
-def test_method_without_policy_stops_the_start():
+def test_method_without_policy_stops_the_start() -> None:
     """A method of ours that the contract says nothing about is not served."""
 
     def add(_servicer: object, server: grpc.aio.Server) -> None:
@@ -395,3 +396,28 @@ def test_method_without_policy_stops_the_start():
 
     with pytest.raises(RuntimeError, match="SecretService/Tell has no method_policy"):
         build([(add, object())], interceptors=(), concurrent=1, with_reflection=False)
+
+
+async def test_message_above_the_limit_is_too_large() -> None:
+    """1 MiB in: refused by gRPC itself, and named as what it is."""
+    async with serving(rooms.users(answers)) as served:
+        call: Any = served.channel.unary_unary(
+            "/feedmesh.graph.v1.UserService/LookupUser"
+        )
+        with refuses(ResourceExhausted, "REQUEST_TOO_LARGE"):
+            await call(b"x" * (1024 * 1024 + 1))
+
+
+async def test_one_connection_carries_many_live_streams() -> None:
+    """A gateway's readers do not wait for each other without a word."""
+
+    async def live(_: Any) -> AsyncIterator[Any]:
+        yield push_pb2.SubscribeResponse()
+        await asyncio.Event().wait()
+
+    async with serving(rooms.push(live)) as served:
+        stub = PushServiceStub(served.channel)
+        with calling_as(ANN):
+            streams = [stub.Subscribe(rooms.SUBSCRIBE) for _ in range(200)]
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(stream.read() for stream in streams))

@@ -33,6 +33,7 @@ from chassis.interceptors.errors import FAULT
 from chassis.testing import refuses
 from chassis.testing.serving import serving
 from chassis.wire import DETAILS_KEY
+
 from tests.unit.chassis import rooms
 
 PEER = Caller(role=Role.INTERNAL, service="test")
@@ -42,7 +43,7 @@ RAISED = [kind for kind in BY_CODE.values() if kind is not Internal]
 
 
 @pytest.mark.parametrize("kind", RAISED, ids=lambda kind: kind.status)
-async def test_unary_call_raises_the_same_class(kind: type[MeshError]):
+async def test_unary_call_raises_the_same_class(kind: type[MeshError]) -> None:
     """What the handler raises is what the caller catches, with all its facts."""
     sent = kind(
         "RATE_LIMITED",
@@ -64,27 +65,30 @@ async def test_unary_call_raises_the_same_class(kind: type[MeshError]):
 
 
 @pytest.mark.parametrize("kind", RAISED, ids=lambda kind: kind.status)
-async def test_stream_raises_the_same_class(kind: type[MeshError]):
+async def test_stream_raises_the_same_class(kind: type[MeshError]) -> None:
     """After the messages that came before it."""
 
     async def fails(_: Any) -> AsyncIterator[Any]:
         yield graph_pb2.StreamFollowersResponse(follower_ids=[1])
         raise kind("RATE_LIMITED", metadata={"a": "b"}, retry_after=1)
 
-    got = []
+    got: list[int] = []
     async with serving(rooms.graph(fails)) as served:
-        with calling_as(PEER), pytest.raises(MeshError) as caught:
-            async for page in GraphServiceStub(served.channel).StreamFollowers(
-                rooms.FOLLOWERS
-            ):
+        stub = GraphServiceStub(served.channel)
+
+        async def reads() -> None:
+            async for page in stub.StreamFollowers(rooms.FOLLOWERS):
                 got.extend(page.follower_ids)
+
+        with calling_as(PEER), pytest.raises(MeshError) as caught:
+            await reads()
 
     assert got == [1]
     assert type(caught.value) is kind
     assert (caught.value.metadata, caught.value.retry_after) == ({"a": "b"}, 1)
 
 
-async def test_stream_read_raises_too():
+async def test_stream_read_raises_too() -> None:
     """Reading message by message is another way to the same error."""
 
     async def fails(_: Any) -> AsyncIterator[Any]:
@@ -93,13 +97,15 @@ async def test_stream_read_raises_too():
 
     async with serving(rooms.graph(fails)) as served:
         with calling_as(PEER):
-            call = GraphServiceStub(served.channel).StreamFollowers(rooms.FOLLOWERS)
+            call: Any = GraphServiceStub(served.channel).StreamFollowers(
+                rooms.FOLLOWERS
+            )
         assert (await call.read()).follower_ids == [1]
         with refuses(NotFound, "USER_NOT_FOUND"):
             await call.read()
 
 
-async def test_error_crosses_several_hops():
+async def test_error_crosses_several_hops() -> None:
     """A room that lets a peer's error pass hands on class, reason and facts."""
 
     async def fails(_: Any) -> None:
@@ -126,7 +132,7 @@ async def test_error_crosses_several_hops():
     assert (caught.value.metadata, caught.value.retry_after) == ({"deep": "1"}, 3)
 
 
-async def test_status_on_the_wire_is_standard():
+async def test_status_on_the_wire_is_standard() -> None:
     """A client of any language finds google.rpc.Status in the usual trailer."""
 
     async def fails(_: Any) -> None:
@@ -163,7 +169,7 @@ async def test_status_on_the_wire_is_standard():
 )
 async def test_fault_of_ours_is_hidden_and_logged_once(
     error: BaseException, logs: list[Any]
-):
+) -> None:
     """The caller gets a fixed text and the id that finds the one line in the log."""
 
     async def fails(_: Any) -> None:
@@ -181,7 +187,7 @@ async def test_fault_of_ours_is_hidden_and_logged_once(
     assert [line["exc_info"] for line in failures] == [error]
 
 
-async def test_mistake_of_a_caller_is_no_error_in_the_log(logs: list[Any]):
+async def test_mistake_of_a_caller_is_no_error_in_the_log(logs: list[Any]) -> None:
     """It is told, once, as information."""
 
     async def fails(_: Any) -> None:
@@ -197,7 +203,7 @@ async def test_mistake_of_a_caller_is_no_error_in_the_log(logs: list[Any]):
     ]
 
 
-async def test_error_of_a_task_group_comes_out_of_it():
+async def test_error_of_a_task_group_comes_out_of_it() -> None:
     """A handler that asks peers side by side fails as if it had asked one."""
 
     async def fails(_: Any) -> None:
@@ -213,7 +219,7 @@ async def test_error_of_a_task_group_comes_out_of_it():
             await UserServiceStub(served.channel).GetUser(rooms.USER)
 
 
-async def test_caller_that_leaves_is_no_error(logs: list[Any]):
+async def test_caller_that_leaves_is_no_error(logs: list[Any]) -> None:
     """A cancel reaches the handler, and nobody is blamed."""
     began, left = asyncio.Event(), asyncio.Event()
 
@@ -235,7 +241,7 @@ async def test_caller_that_leaves_is_no_error(logs: list[Any]):
     assert not [line for line in logs if line["log_level"] == "error"]
 
 
-async def test_peer_that_is_gone_is_unavailable():
+async def test_peer_that_is_gone_is_unavailable() -> None:
     """gRPC's own failure is raised as ours."""
 
     async def answers(_: Any) -> bytes:
@@ -248,35 +254,41 @@ async def test_peer_that_is_gone_is_unavailable():
             await UserServiceStub(channel).GetUser(rooms.USER)
 
 
-async def test_unknown_method_says_so():
+async def test_unknown_method_says_so() -> None:
     """A method we do not have, of a service we have or not, by any kind of call."""
 
     async def never(_: Any) -> None:
         raise Cancelled("CANCELLED")
 
     async with serving(rooms.users(never)) as served:
+        channel: Any = served.channel
         for path in ("/feedmesh.graph.v1.UserService/Nope", "/nope.v1.Nope/Nope", "/x"):
             with refuses(Unimplemented, "METHOD_UNKNOWN"):
-                await served.channel.unary_unary(path)(b"")
+                await channel.unary_unary(path)(b"")
             with refuses(Unimplemented, "METHOD_UNKNOWN"):
-                async for _ in served.channel.unary_stream(path)(b""):
+                async for _ in channel.unary_stream(path)(b""):
                     pass
 
 
-async def test_bytes_that_are_no_message_are_refused():
+async def test_bytes_that_are_no_message_are_refused() -> None:
     """T9: never INTERNAL, whatever the bytes are."""
 
     async def never(_: Any) -> None:
         raise AssertionError
 
     async with serving(rooms.users(never)) as served:
-        call = served.channel.unary_unary("/feedmesh.graph.v1.UserService/GetUser")
-        for garbage in (b"\xff" * 9, b"\x08", b"\x0a\xff\xff\xff\xff\x0f", b"\x0b" * 500):
+        call: Any = served.channel.unary_unary("/feedmesh.graph.v1.UserService/GetUser")
+        for garbage in (
+            b"\xff" * 9,
+            b"\x08",
+            b"\x0a\xff\xff\xff\xff\x0f",
+            b"\x0b" * 500,
+        ):
             with refuses(InvalidArgument, "BODY_INVALID"):
                 await call(garbage)
 
 
-async def test_no_caller_may_pass_as_forbidden():
+async def test_no_caller_may_pass_as_forbidden() -> None:
     """PermissionDenied stays itself over the wire."""
 
     async def fails(_: Any) -> None:
@@ -287,7 +299,7 @@ async def test_no_caller_may_pass_as_forbidden():
             await UserServiceStub(served.channel).GetUser(rooms.USER)
 
 
-async def test_response_of_a_wrong_type_is_a_fault():
+async def test_response_of_a_wrong_type_is_a_fault() -> None:
     """A handler that answers something else is our fault, not a broken stream."""
 
     async def answers(_: Any) -> Any:

@@ -16,7 +16,7 @@ class FeedSettings(ServiceSettings):
     room: ClassVar[str] = "feed"
 
     near_posts: int = 20_000
-    labels: list[str] = []
+    labels: tuple[str, ...] = ()
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def test_defaults_serve_a_laptop():
+def test_defaults_serve_a_laptop() -> None:
     """Nothing has to be set for development."""
     settings = FeedSettings()
 
@@ -35,13 +35,15 @@ def test_defaults_serve_a_laptop():
     assert settings.internal_keys == secrets.DEVELOPMENT_KEYS
 
 
-def test_admin_port_follows_port_and_worker():
+def test_admin_port_follows_port_and_worker() -> None:
     """Workers of one service have admin ports of their own."""
     assert FeedSettings(port=50063, worker=1).admin_port == 50263
     assert FeedSettings(port=0).admin_port == 0
 
 
-def test_room_variable_wins_over_the_shared_one(monkeypatch: pytest.MonkeyPatch):
+def test_room_variable_wins_over_the_shared_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """FEEDMESH_FEED_X is more exact than FEEDMESH_X; an argument wins over both."""
     monkeypatch.setenv("FEEDMESH_FEED_LOG_LEVEL", "error")
     monkeypatch.setenv("FEEDMESH_LOG_LEVEL", "debug")
@@ -55,7 +57,7 @@ def test_room_variable_wins_over_the_shared_one(monkeypatch: pytest.MonkeyPatch)
     assert settings.log_level == "error"
     assert settings.drain_seconds == 1
     assert settings.near_posts == 5
-    assert settings.labels == ["a", "b"]
+    assert settings.labels == ("a", "b")
     assert settings.page_token_ttl == timedelta(minutes=1)
 
 
@@ -64,7 +66,7 @@ def test_room_variable_wins_over_the_shared_one(monkeypatch: pytest.MonkeyPatch)
 )
 def test_variable_that_nobody_reads_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, name: str
-):
+) -> None:
     """A misspelt setting must not pass for a set one."""
     monkeypatch.setenv(name, "1")
 
@@ -72,7 +74,7 @@ def test_variable_that_nobody_reads_stops_the_start(
         FeedSettings()
 
 
-def test_variables_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch):
+def test_variables_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other rooms' settings, and what tools read, may stand in one environment."""
     monkeypatch.setenv("FEEDMESH_GRAPH_ANYTHING", "1")
     monkeypatch.setenv("FEEDMESH_DATA", "/data")
@@ -80,20 +82,20 @@ def test_variables_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch):
     FeedSettings()
 
 
-def test_frozen():
+def test_frozen() -> None:
     """Settings do not change while a service runs."""
     with pytest.raises(ValidationError):
-        FeedSettings().port = 1
+        FeedSettings().port = 1  # type: ignore[misc]  # just so
 
 
-def test_each_service_has_the_database_of_its_name():
+def test_each_service_has_the_database_of_its_name() -> None:
     """One server, a database for each service."""
     settings = FeedSettings(postgres_url="postgresql://me:pw@db:1234/any?sslmode=off")
 
     assert settings.postgres.url == "postgresql://me:pw@db:1234/svc_feed?sslmode=off"
 
 
-def test_channel_names_peer_and_self():
+def test_channel_names_peer_and_self() -> None:
     """A channel knows where its room is, and who we are."""
     channel = FeedSettings(target_graph="10.0.0.1:1,10.0.0.2:1").channel("graph")
 
@@ -101,7 +103,7 @@ def test_channel_names_peer_and_self():
     assert (channel.package, channel.service) == ("feedmesh.graph.", "svc_feed")
 
 
-def test_description_holds_no_password():
+def test_description_holds_no_password() -> None:
     """What is logged at the start can be read by everyone who reads logs."""
     described = FeedSettings(
         postgres_url="postgresql://me:hunter2@db/", valkey_url="redis://:hunter2@v:1"
@@ -112,14 +114,14 @@ def test_description_holds_no_password():
     assert described["valkey_url"] == "redis://:***@v:1"
 
 
-def test_channel_and_settings_show_no_key():
+def test_channel_and_settings_show_no_key() -> None:
     """Keys do not reach a log by way of a repr."""
     channel = FeedSettings().channel("graph")
 
     assert "development-key" not in repr(channel)
 
 
-def test_production_needs_secrets_of_its_own(tmp_path: Path):
+def test_production_needs_secrets_of_its_own(tmp_path: Path) -> None:
     """Development secrets are known to everyone."""
     secrets.create_development(tmp_path)
 
@@ -129,7 +131,7 @@ def test_production_needs_secrets_of_its_own(tmp_path: Path):
         FeedSettings(env="prod", secrets_dir=tmp_path)
 
 
-def test_production_with_its_secrets_starts(tmp_path: Path):
+def test_production_with_its_secrets_starts(tmp_path: Path) -> None:
     """Keys by files, without reflection."""
     for name in (secrets.INTERNAL_KEYS, secrets.PAGE_TOKEN_KEYS):
         (tmp_path / name).write_text("k2026:" + "QUFB" * 11 + "\n")
