@@ -7,23 +7,35 @@ python -m bench.ceilings insert PORT BYTES DSN    one single-row insert a call
 """
 
 import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 import asyncpg
+import grpc
 import grpc.aio
 import uvicorn
 import uvloop
 
 METHOD = "/bench.Echo/Call"
 
+TABLE = """
+CREATE TABLE IF NOT EXISTS bench_single (
+    id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    body bytea NOT NULL
+)
+"""
+INSERT = "INSERT INTO bench_single (body) VALUES ($1)"
 
-def handlers(call: object) -> grpc.GenericRpcHandler:
-    method = grpc.unary_unary_rpc_method_handler(call)
-    return grpc.method_handlers_generic_handler("bench.Echo", {"Call": method})
+Handler = Callable[[bytes, grpc.aio.ServicerContext[bytes, bytes]], Awaitable[bytes]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-async def serve(port: str, call: object) -> None:
+async def serve(port: str, handler: Handler) -> None:
+    method = grpc.unary_unary_rpc_method_handler(handler)
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((handlers(call),))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("bench.Echo", {"Call": method}),)
+    )
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     await server.wait_for_termination()
@@ -32,7 +44,9 @@ async def serve(port: str, call: object) -> None:
 async def echo(port: str, size: str) -> None:
     body = bytes(int(size))
 
-    async def call(request: bytes, context: object) -> bytes:
+    async def call(
+        request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> bytes:
         return body
 
     await serve(port, call)
@@ -43,7 +57,9 @@ async def relay(port: str, size: str, target: str) -> None:
     async with grpc.aio.insecure_channel(target) as channel:
         behind = channel.unary_unary(METHOD)
 
-        async def call(request: bytes, context: object) -> bytes:
+        async def call(
+            request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
+        ) -> bytes:
             await behind(request)
             return body
 
@@ -52,16 +68,20 @@ async def relay(port: str, size: str, target: str) -> None:
 
 async def http(port: str, size: str, target: str) -> None:
     body = bytes(int(size))
+    start = {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [(b"content-length", size.encode())],
+    }
     async with grpc.aio.insecure_channel(target) as channel:
         behind = channel.unary_unary(METHOD)
 
-        async def app(scope: dict[str, str], receive: object, send: object) -> None:
+        async def app(
+            scope: MutableMapping[str, Any], receive: object, send: Send
+        ) -> None:
             await behind(b"x" * 40)
-            start = {"type": "http.response.start", "status": 200, "headers": []}
-            await send(start)  # type: ignore[operator] # plain ASGI
-            await send(  # type: ignore[operator] # plain ASGI
-                {"type": "http.response.body", "body": body}
-            )
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
 
         config = uvicorn.Config(
             app, host="127.0.0.1", port=int(port), log_level="warning", lifespan="off"
@@ -72,18 +92,29 @@ async def http(port: str, size: str, target: str) -> None:
 async def insert(port: str, size: str, dsn: str) -> None:
     body = bytes(int(size))
     async with asyncpg.create_pool(dsn, min_size=8, max_size=16) as pool:
+        await pool.execute(TABLE)
 
-        async def call(request: bytes, context: object) -> bytes:
+        async def call(
+            request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
+        ) -> bytes:
             async with pool.acquire() as connection, connection.transaction():
-                await connection.execute(
-                    "INSERT INTO bench_single (body) VALUES ($1)", request
-                )
+                await connection.execute(INSERT, request)
             return body
 
         await serve(port, call)
 
 
-ROLES = {"echo": echo, "relay": relay, "http": http, "insert": insert}
+ROLES: dict[str, Callable[..., Awaitable[None]]] = {
+    "echo": echo,
+    "relay": relay,
+    "http": http,
+    "insert": insert,
+}
+
+
+async def main(role: str, *arguments: str) -> None:
+    await ROLES[role](*arguments)
+
 
 if __name__ == "__main__":
-    uvloop.run(ROLES[sys.argv[1]](*sys.argv[2:]))
+    uvloop.run(main(*sys.argv[1:]))

@@ -1,45 +1,97 @@
-"""CPU time of running processes, read from /proc."""
+"""CPU time of running processes by what they are, read from /proc."""
 
 import os
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
+# "postgres: user database host(port) state" is a backend, and its database says whom
+# it works for; "postgres: checkpointer" and the like work for all.
+_BACKEND = re.compile(rb"postgres: \S+ (\S+) \S+\(\d+\)")
+_KINDS = (
+    (re.compile(rb"-m\0(svc_\w+|gateway_http|bench\.ceilings)"), ""),
+    (re.compile(rb"keeper"), "meshctl"),
+    (re.compile(rb"^postgres:|/postgres\0"), "postgres"),
+    (re.compile(rb"valkey-server"), "valkey"),
+    (re.compile(rb"nats-server"), "nats"),
+    (re.compile(rb"meshctl"), "meshctl"),
+)
 
-def seconds(pids: Iterable[int]) -> float:
-    """User and system seconds of the processes, all their descendants included.
+
+class Spent(Counter[str]):
+    """CPU seconds by kind of process: svc_feed, valkey, postgres/svc_feed, …"""
+
+    def of(self, *kinds: str) -> float:
+        """Seconds of these kinds together."""
+        return sum(self[kind] for kind in kinds)
+
+    def without(self, *kinds: str) -> float:
+        """Seconds of all the others."""
+        return sum(seconds for kind, seconds in self.items() if kind not in kinds)
+
+    def per(self, calls: int) -> str:
+        """Microseconds a call, by kind, largest first; what is small is left out."""
+        shares = ((kind, seconds / calls * 1e6) for kind, seconds in self.most_common())
+        return ", ".join(f"{kind} {us:.0f}" for kind, us in shares if us >= 1)
+
+
+def spent(pid: int) -> Spent:
+    """User and system seconds of a process and all its descendants up to now.
 
     Children that ended are in the sums that their parents keep.
     """
-    children = _children()
-    todo, total = list(pids), 0.0
+    found = Spent()
+    for one in tree(pid):
+        found[_kind(one)] += _seconds(one)
+    return found
+
+
+def since(pid: int, before: Spent) -> Spent:
+    """What was spent after `before` was read."""
+    now = Spent(spent(pid))
+    now.subtract(before)
+    return now
+
+
+def tree(pid: int) -> Iterator[int]:
+    """The process and all its descendants, in whatever session they are."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and (fields := _stat(int(folder.name))):
+            children.setdefault(int(fields[1]), []).append(int(folder.name))
+    todo = [pid]
     while todo:
-        pid = todo.pop()
-        todo += children.get(pid, [])
-        total += _of(pid)
-    return total
+        one = todo.pop()
+        yield one
+        todo += children.get(one, [])
 
 
-def _of(pid: int) -> float:
+def _kind(pid: int) -> str:
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return "other"
+    if backend := _BACKEND.match(line):
+        return f"postgres/{backend[1].decode()}"
+    for pattern, kind in _KINDS:
+        if found := pattern.search(line):
+            return kind or found[1].decode()
+    return "other"
+
+
+def _seconds(pid: int) -> float:
+    # utime, stime, cutime and cstime.
+    return sum(map(int, _stat(pid)[11:15])) / TICKS
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of /proc/PID/stat behind the name; none when the process is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return 0.0
-    # The name in brackets may hold spaces; utime is field 14 of 52.
-    fields = stat.rpartition(")")[2].split()
-    return sum(int(field) for field in fields[11:15]) / TICKS
-
-
-def _children() -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            stat = (folder / "stat").read_text()
-        except OSError:
-            continue
-        parent = int(stat.rpartition(")")[2].split()[1])
-        found.setdefault(parent, []).append(int(folder.name))
-    return found
+        return []
+    # The name in brackets may hold spaces.
+    return stat.rpartition(")")[2].split()

@@ -1,12 +1,11 @@
-"""Closed-loop load: N calls with a number in flight, from the bench's own process.
-
-The CPU of this process is never counted.
-"""
+"""Load from the bench's own process, whose CPU is never counted."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+Call = Callable[[int], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -17,13 +16,15 @@ class Driven:
     seconds: float
     latencies: list[float]
 
+    @property
+    def rate(self) -> float:
+        return self.calls / self.seconds
+
     def quantile(self, share: float) -> float:
-        return self.latencies[min(self.calls - 1, int(share * self.calls))]
+        return quantile(self.latencies, share)
 
 
-async def drive(
-    call: Callable[[int], Awaitable[object]], *, calls: int, in_flight: int
-) -> Driven:
+async def drive(call: Call, *, calls: int, in_flight: int) -> Driven:
     """Runs call(0) to call(calls - 1), `in_flight` of them at a time."""
     numbers = iter(range(calls))
     latencies: list[float] = []
@@ -41,9 +42,7 @@ async def drive(
     return Driven(calls, time.perf_counter() - began, sorted(latencies))
 
 
-async def drive_open(
-    call: Callable[[int], Awaitable[object]], *, calls: int, rate: float
-) -> Driven:
+async def drive_open(call: Call, *, calls: int, rate: float) -> Driven:
     """Starts calls on a fixed schedule; latency counts from the intended start."""
     latencies: list[float] = []
     loop = asyncio.get_running_loop()
@@ -59,3 +58,8 @@ async def drive_open(
         for number in range(calls):
             group.create_task(one(number))
     return Driven(calls, loop.time() - began, sorted(latencies))
+
+
+def quantile(ordered: list[float], share: float) -> float:
+    """The value that `share` of a sorted list is at or below."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

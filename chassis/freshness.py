@@ -7,10 +7,12 @@ everything else a page needs.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from chassis.change_log import ChangeLog, ChangeLogReader, Changes
+from chassis.errors import Unavailable
 from chassis.recent_list import RecentList
 from chassis.retries import Retries
 from chassis.valkey import Script, Valkey
@@ -53,6 +55,9 @@ end
 """
 )
 
+# A mark that is there was written by a change, which knows better.
+RESTORE = Script("return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX')")
+
 UNKNOWN_FOR = timedelta(minutes=1)
 KNOWN_FOR = timedelta(days=7)
 
@@ -60,7 +65,7 @@ KNOWN_FOR = timedelta(days=7)
 class VersionMarks:
     """The current version of many things, by id.
 
-    Neither method fails: a mark that cannot be written does not stop a change. It
+    No method fails: a mark that cannot be written does not stop a change. It
     is written as soon as Valkey answers again.
     """
 
@@ -80,6 +85,15 @@ class VersionMarks:
         """Makes the version known: it is committed. Keeps what a newer change
         began or settled. Also repairs a mark that is missing."""
         await self._mark("settle", SETTLE, ids, version, KNOWN_FOR)
+
+    async def restore(self, identifier: int, version: int) -> None:
+        """Puts back a mark that is missing: version was read from the record.
+
+        A change under way keeps its own mark. Without Valkey nothing is put back.
+        """
+        lasting = int(KNOWN_FOR.total_seconds() * 1000)
+        with suppress(Unavailable):
+            await self._valkey.call(RESTORE, [self.key(identifier)], [version, lasting])
 
     @staticmethod
     def parse(raw: bytes | None) -> int | None:

@@ -12,6 +12,8 @@ log = structlog.get_logger(__name__)
 
 _DELAYS = (0.1, 5.0)
 _MOST = 10_000
+# Of a key in the log: one write may be about a thousand ids.
+_SHOWN = 80
 
 
 class Retries:
@@ -34,7 +36,7 @@ class Retries:
             await write()
         except Unavailable as error:
             self._add(key, write)
-            log.warning("write_put_off", key=key, error=str(error))
+            log.warning("write_put_off", key=key[:_SHOWN], error=str(error))
             return False
         return True
 

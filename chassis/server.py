@@ -28,7 +28,9 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.absolute_max_metadata_size", 16_384),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    # How often a client's keepalive may come when nothing else does. gRPC's own name
+    # for it says "recv"; under that name it is not read, and idle streams are cut.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.max_connection_idle_ms", 600_000),
     # Connections are renewed, so that calls spread over new backends.
     ("grpc.max_connection_age_ms", 300_000),
@@ -146,7 +148,7 @@ def _on_one_connection(handlers: Handlers, concurrent: int) -> int:
     has_streams = any(
         plans[path].is_long_lived for path in handlers.paths if path in plans
     )
-    return concurrent if has_streams else CALLS_ON_ONE_CONNECTION
+    return max(CALLS_ON_ONE_CONNECTION, concurrent if has_streams else 0)
 
 
 def _plan_of(path: str) -> policy.MethodPlan | None:

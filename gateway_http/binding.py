@@ -6,10 +6,9 @@ what would set a field twice, or sets none, is refused with the name it came und
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_plus
 
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -18,13 +17,12 @@ from google.protobuf.message import Message
 from chassis.errors import InvalidArgument, Unauthenticated, Violation
 
 from . import body as json_body
-from . import fields
+from . import fields, parameters
 from .fields import FieldPath
 from .image import HttpRule, Image, ImageError, Method
 from .scan import scan
 from .trie import Template
 
-MAX_PARAMETERS = 100
 ME = "me"
 
 BEHAVIOR: Any = field_behavior_pb2.field_behavior
@@ -183,7 +181,7 @@ class Binding:
         if not query:
             return False
         seen: dict[FieldPath, str] = {}
-        for name, text in _parameters(query):
+        for name, text in parameters.parsed(query):
             path = self._by_name.get(name)
             if path is None:
                 wrong.append(Violation(name[:200], "is no parameter of this route"))
@@ -257,7 +255,7 @@ class Binding:
         if rule.body == "*":
             return
         taken = set(self._path.values())
-        for path in _leaves(self._name, self._input, (), rule.body):
+        for path in parameters.leaves(self._name, self._input, (), rule.body):
             if path not in taken:
                 yield fields.dotted(path, json=True), path
 
@@ -272,41 +270,8 @@ class Binding:
         return None if path[-1].is_repeated else path
 
 
-def _leaves(
-    name: str, descriptor: Descriptor, above: FieldPath, body: str
-) -> Iterator[FieldPath]:
-    for field in descriptor.fields:
-        path = (*above, field)
-        if not above and field.name == body:
-            continue
-        if fields.is_leaf(field):
-            yield path
-        elif field.is_repeated or field.message_type in [f.message_type for f in above]:
-            raise ImageError(f"{name}: a query cannot set {fields.dotted(path)}")
-        else:
-            yield from _leaves(name, fields.inside(field), path, body)
-
-
 def _is_user(field: FieldDescriptor) -> bool:
     return field.name == "user_id" and field.type in fields.LONG
-
-
-def _parameters(query: bytes) -> Iterator[tuple[str, str]]:
-    """Names and texts of a query, as HTML forms write them."""
-    parts = query.decode("latin-1").split("&")
-    if len(parts) > MAX_PARAMETERS:
-        raise InvalidArgument(
-            "REQUEST_TOO_LARGE",
-            f"The query has more than {MAX_PARAMETERS} parameters.",
-            metadata={"what": "parameters", "limit": str(MAX_PARAMETERS)},
-        )
-    for part in parts:
-        if part:
-            name, _, text = part.partition("=")
-            yield _plain(name), _plain(text)
-
-
-_plain: Callable[[str], str] = unquote_plus
 
 
 def _refused(reason: str, wrong: list[Violation]) -> InvalidArgument:

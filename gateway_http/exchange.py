@@ -53,6 +53,12 @@ class Exchange:
         """Whether the status is sent already: no other answer can follow."""
 
         self.status = 0
+        self.label = "_unknown"
+        """The route's template, for metrics and spans; never the path."""
+
+        self.allow = ""
+        """What the path takes, where the verb is another."""
+
         self.extra: Headers = []
         """Headers for the answer, whatever it will be."""
 

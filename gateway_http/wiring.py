@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from grpc.aio import Channel
 
+from chassis import tracing
 from chassis.auth import AccessTokens
 from chassis.client import open_channel
 from chassis.clock import SystemClock
@@ -21,10 +22,11 @@ from .gate import Gate, Marks, Rates
 from .health import UpstreamHealth
 from .image import Image
 from .listener import open_listener
+from .positions import Positions
 from .routes import Routes
 from .settings import GatewaySettings
-from .streams import Positions, Streams
-from .telemetry import HttpMetrics
+from .streams import Streams
+from .telemetry import HttpMetrics, Spans
 from .upstreams import Upstreams
 
 
@@ -111,4 +113,5 @@ def build_edge(
         limits=settings.limits,
         in_flight=settings.max_concurrent_calls,
         metrics=HttpMetrics(Metrics()),
+        spans=Spans(tracing.tracer()),
     )

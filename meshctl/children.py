@@ -26,6 +26,9 @@ FEW = 3
 # How long a process may drain; then it is killed.
 PATIENCE = 30.0
 
+# Exit status of a service whose settings are wrong.
+MISCONFIGURED = 2
+
 LONGEST_LOG = 20_000_000
 
 Say = Callable[[str], None]
@@ -42,6 +45,7 @@ class Child:
         self.process = process
         self.log = logs / f"{process.name}.log"
         self.failures = 0
+        self.is_misconfigured = False
         self._say = say
         self._running: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
@@ -56,6 +60,7 @@ class Child:
             self._running = None
             if self._stopping.is_set():
                 return
+            self.is_misconfigured = code == MISCONFIGURED
             if loop.time() - started_at > WELL_AFTER:
                 self.failures = 0
             pause = min(FIRST_PAUSE * 2**self.failures, LONGEST_PAUSE)

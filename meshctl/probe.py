@@ -41,9 +41,10 @@ def probe(
     Exit codes: 0 healthy, 1 wrong arguments, 2 no connection, 3 the call failed
     (an unknown service too), 4 not serving.
 
-    \b
+    ```
     meshctl probe 127.0.0.1:50053
     meshctl probe 127.0.0.1:50053 --service feedmesh.feed.v1.FeedService
+    ```
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 from feedmesh.graph.v1 import graph_pb2, graph_pb2_grpc, user_pb2, user_pb2_grpc
 from feedmesh.ingest.v1 import post_pb2, post_pb2_grpc
 
-from chassis.errors import AlreadyExists
+from chassis.errors import AlreadyExists, MeshError
 
 from meshctl.calling import acting_as, open_service
-from meshctl.children import Say
+from meshctl.children import Say, StartFailed
 from meshctl.plan import Plan
 
 T = TypeVar("T")
@@ -100,8 +100,13 @@ async def once(plan: Plan, *, say: Say) -> None:
     if plan.layout.seeded.exists():
         return
     people = world()
-    async with _services(plan) as services:
-        await load(people, services)
+    try:
+        async with _services(plan) as services:
+            await load(people, services)
+    except (MeshError, ExceptionGroup) as error:
+        raise StartFailed(
+            f"the seed failed: {_first(error)}; --no-seed starts without it"
+        ) from error
     plan.layout.seeded.touch()
     say(
         f"seeded: {len(HANDLES)} people, {len(people.follows)} follows,"
@@ -139,6 +144,13 @@ async def load(people: World, services: Services) -> None:
                 )
 
     await _all(like(fan, number) for fan, number in people.likes)
+
+
+def _first(error: Exception) -> Exception:
+    """What went wrong, out of the group that it came in."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _sign_up(services: Services, limit: asyncio.Semaphore) -> Mapping[str, int]:

@@ -175,8 +175,9 @@ async def _until_ready(child: Child, plan: Plan, *, say: Say) -> None:
             if status == 200:
                 say(f"{process.name} ready on port {process.port}")
                 return
-        if child.failures >= FEW or loop.time() > deadline:
-            why = "keeps ending" if child.failures >= FEW else "does not get ready"
+        is_hopeless = child.failures >= FEW or child.is_misconfigured
+        if is_hopeless or loop.time() > deadline:
+            why = "keeps ending" if is_hopeless else "does not get ready"
             raise StartFailed(
                 f"{process.name} {why}; the end of {child.log}:\n{child.last_words()}"
             )

@@ -44,9 +44,10 @@ def token(
 
     The mesh's own keys are used, so this works for whoever may read them.
 
-    \b
+    ```
     curl -H "authorization: Bearer $(meshctl token ann)" localhost:8080/v1/feed
     meshctl token loader --service --ttl 86400
+    ```
     """
     request = graph_pb2.IssueTokenRequest(handle=handle, service=service, admin=admin)
     request.ttl.FromTimedelta(timedelta(seconds=ttl))

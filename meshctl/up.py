@@ -82,7 +82,9 @@ async def _until_signalled(plan: Plan, *, with_seed: bool) -> int:
 
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
-        loop.add_signal_handler(number, on_signal)
+        # nohup has a hang-up ignored, and means it.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, on_signal)
     try:
         async with stack.running(plan, os.environ, say=say):
             if with_seed:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from chassis.cache import NearCache
 from chassis.clock import Clock
 
 from domain.visibility import Relation
@@ -28,6 +27,7 @@ HOLD = 5.0
 
 
 K = TypeVar("K")
+V = TypeVar("V")
 
 NEVER = float("-inf")
 
@@ -60,9 +60,13 @@ class Freshness:
         """When a load that starts now was started."""
         return self._clock.monotonic()
 
+    def since(self, seconds: float) -> float:
+        """What was loaded later than this is usable, as far as age and resets go."""
+        return max(self._all + HOLD, self.now() - seconds)
+
     def is_good(self, loaded_at: float, seconds: float) -> bool:
         """Whether what was loaded then is usable, as far as age and resets go."""
-        return loaded_at > self._all + HOLD and self.now() - loaded_at <= seconds
+        return loaded_at > self.since(seconds)
 
     def knows_post(self, post_id: PostId, loaded_at: float) -> bool:
         """Whether the post is not known to have changed since."""
@@ -71,6 +75,24 @@ class Freshness:
     def knows_user(self, user_id: UserId, loaded_at: float) -> bool:
         """Whether the person is not known to have changed since."""
         return not self._users or loaded_at > self._users.get(user_id, NEVER) + HOLD
+
+
+class Shelf(dict[K, V]):
+    """A bounded dict for values that say themselves when they were loaded.
+
+    Looked at some hundred times a page, which is too often for a cache that keeps
+    time and order of use. What was put first goes first.
+    """
+
+    def __init__(self, *, max_items: int) -> None:
+        super().__init__()
+        self._max_items = max_items
+
+    def put(self, key: K, value: V) -> None:
+        self.pop(key, None)
+        if len(self) >= self._max_items:
+            del self[next(iter(self))]
+        self[key] = value
 
 
 def _prune(changed: dict[K, float], now: float) -> None:
@@ -95,14 +117,10 @@ class _Kept:
 class CachedGraphs:
     """ReaderGraphs over Graph, with relations of each reader at their version."""
 
-    def __init__(
-        self, *, graph: Graph, freshness: Freshness, clock: Clock, max_readers: int
-    ) -> None:
+    def __init__(self, *, graph: Graph, freshness: Freshness, max_readers: int) -> None:
         self._graph = graph
         self._freshness = freshness
-        self._kept: NearCache[UserId, _Kept] = NearCache(
-            max_items=max_readers, ttl=RELATION_SECONDS, clock=clock
-        )
+        self._kept: Shelf[UserId, _Kept] = Shelf(max_items=max_readers)
 
     def reader(self, viewer: UserId, *, mark: int | None, at_least: int) -> ReaderGraph:
         kept = None
@@ -161,23 +179,20 @@ class _Reader:
 class CachedPeople:
     """People, near for some seconds."""
 
-    def __init__(
-        self, *, people: People, freshness: Freshness, clock: Clock, max_users: int
-    ) -> None:
+    def __init__(self, *, people: People, freshness: Freshness, max_users: int) -> None:
         self._people = people
         self._freshness = freshness
-        self._near: NearCache[UserId, tuple[float, WireBytes]] = NearCache(
-            max_items=max_users, ttl=USER_SECONDS, clock=clock
-        )
+        self._near: Shelf[UserId, tuple[float, WireBytes]] = Shelf(max_items=max_users)
 
     async def profiles(self, ids: Sequence[UserId]) -> Mapping[UserId, WireBytes]:
         found: dict[UserId, WireBytes] = {}
         missing: list[UserId] = []
+        since = self._freshness.since(USER_SECONDS)
         for user_id in ids:
             near = self._near.get(user_id)
             if (
                 near is not None
-                and self._freshness.is_good(near[0], USER_SECONDS)
+                and near[0] > since
                 and self._freshness.knows_user(user_id, near[0])
             ):
                 found[user_id] = near[1]

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from chassis.cache import NearCache, SingleFlight
-from chassis.clock import Clock
+from chassis.cache import SingleFlight
 from chassis.errors import MeshError
 
-from .cached import Freshness
+from .cached import Freshness, Shelf
 from .model import Entry, Post, PostId, Record, Stats, UserId
 from .ports import PostCopies, PostRecords
 
@@ -54,29 +53,24 @@ class CachedPosts:
         copies: PostCopies,
         records: PostRecords,
         freshness: Freshness,
-        clock: Clock,
         sizes: Sizes,
     ) -> None:
         self._copies = copies
         self._records = records
         self._freshness = freshness
-        self._near: NearCache[PostId, _Near] = NearCache(
-            max_items=sizes.posts, ttl=POST_SECONDS, clock=clock
+        self._near: Shelf[PostId, _Near] = Shelf(max_items=sizes.posts)
+        self._stats: Shelf[PostId, tuple[float, Stats]] = Shelf(max_items=sizes.posts)
+        self._record_stats: Shelf[PostId, tuple[float, Stats]] = Shelf(
+            max_items=sizes.posts
         )
-        self._stats: NearCache[PostId, tuple[float, Stats]] = NearCache(
-            max_items=sizes.posts, ttl=STATS_SECONDS, clock=clock
+        self._did: Shelf[UserId, tuple[float, dict[PostId, int]]] = Shelf(
+            max_items=sizes.readers
         )
-        self._record_stats: NearCache[PostId, tuple[float, Stats]] = NearCache(
-            max_items=sizes.posts, ttl=RECORD_STATS_SECONDS, clock=clock
+        self._own: Shelf[UserId, tuple[float, Sequence[Entry]]] = Shelf(
+            max_items=sizes.readers
         )
-        self._did: NearCache[UserId, tuple[float, dict[PostId, int]]] = NearCache(
-            max_items=sizes.readers, ttl=DID_SECONDS, clock=clock
-        )
-        self._own: NearCache[UserId, tuple[float, Sequence[Entry]]] = NearCache(
-            max_items=sizes.readers, ttl=OWN_SECONDS, clock=clock
-        )
-        self._recents: NearCache[UserId, tuple[float, Sequence[Entry]]] = NearCache(
-            max_items=sizes.celebrities, ttl=STALE_RECENT_SECONDS, clock=clock
+        self._recents: Shelf[UserId, tuple[float, Sequence[Entry]]] = Shelf(
+            max_items=sizes.celebrities
         )
         self._post_loads: SingleFlight[PostId, Post] = SingleFlight()
         self._recent_loads: SingleFlight[UserId, Sequence[Entry]] = SingleFlight()
@@ -84,9 +78,11 @@ class CachedPosts:
     async def posts(self, ids: Sequence[PostId]) -> Mapping[PostId, Post]:
         found: dict[PostId, Post] = {}
         missing: list[PostId] = []
+        since = self._freshness.since(POST_SECONDS)
+        knows = self._freshness.knows_post
         for post_id in ids:
             near = self._near.get(post_id)
-            if near is None or not self._is_usable(post_id, near):
+            if near is None or near[0] <= since or not knows(post_id, near[0]):
                 missing.append(post_id)
             elif near.post is not None:
                 found[post_id] = near.post
@@ -173,7 +169,7 @@ class CachedPosts:
                 found[author] = near[1]
                 continue
             missing.append(author)
-            if near is not None:
+            if near is not None and now - near[0] <= STALE_RECENT_SECONDS:
                 stale[author] = near[1]
         if missing:
             try:
@@ -201,9 +197,9 @@ class CachedPosts:
         But none joins a load that may have begun before a change it must see.
         """
         started = self._freshness.now()
-        alone = [one for one in ids if not self._is_usable(one, _Near(started, None))]
-        if len(alone) == len(ids):
+        if not self._freshness.is_good(started, POST_SECONDS):
             return await self._load(ids)
+        alone = [one for one in ids if not self._freshness.knows_post(one, started)]
         shared = [one for one in ids if one not in alone] if alone else ids
         found = await self._post_loads.load_many(shared, self._load)
         return {**found, **(await self._load(alone))} if alone else found
@@ -227,19 +223,15 @@ class CachedPosts:
 
     def _kept(
         self,
-        near: NearCache[PostId, tuple[float, Stats]],
+        near: Shelf[PostId, tuple[float, Stats]],
         ids: Iterable[PostId],
         seconds: float,
     ) -> dict[PostId, Stats]:
+        # Counts trail anyway: no change mark makes them older than they are.
+        since = self._freshness.now() - seconds
         found = {}
         for post_id in ids:
             kept = near.get(post_id)
-            # Counts trail anyway: no change mark makes them older than they are.
-            if kept is not None and self._freshness.now() - kept[0] <= seconds:
+            if kept is not None and kept[0] > since:
                 found[post_id] = kept[1]
         return found
-
-    def _is_usable(self, post_id: PostId, near: _Near) -> bool:
-        return self._freshness.is_good(
-            near.loaded_at, POST_SECONDS
-        ) and self._freshness.knows_post(post_id, near.loaded_at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from chassis.errors import DeadlineExceeded, Unavailable
 from chassis.paging import PageTokens
@@ -21,6 +21,7 @@ from .model import (
     PostId,
     Score,
     ServedAs,
+    Stats,
     UserId,
     WireBytes,
 )
@@ -65,7 +66,9 @@ class _Draft:
     """Where the session stands behind the page."""
 
     is_end: bool
-    scores: Mapping[PostId, Score]
+    scores: Mapping[PostId, Score] = field(default_factory=dict)
+    stats: Mapping[PostId, Stats] = field(default_factory=dict)
+    """Counts that were loaded to rank."""
     new_posts: int = 0
 
 
@@ -175,10 +178,11 @@ class HomeFeed:
         order, scores = ranked
         start = Position(ServedAs.RANKED, top, before)
         if len(order) > query.size:
-            return _within(order, ids[:cut], query.size, start, scores)
+            draft = _within(order, ids[:cut], query.size, start)
+            return replace(draft, scores=scores, stats=stats)
         # The window is shown whole: whatever follows is newest first.
         draft = _chronological(order, rest, query.size, start, walk)
-        return replace(draft, scores=scores)
+        return replace(draft, scores=scores, stats=stats)
 
     async def _next(self, query: FeedQuery, position: Position, walk: Walk) -> _Draft:
         """A later page, in the order that the first one set."""
@@ -194,7 +198,7 @@ class HomeFeed:
             shown, position = await self._rest_of_window(position, above, walk)
             scores = await self._scores_again(query, shown)
         if len(shown) > query.size:
-            draft = _within(shown, position.window, query.size, position, scores)
+            draft = _within(shown, position.window, query.size, position)
         else:
             room = query.size - len(shown)
             more = await walk.down(position.before, room + 1, is_more=bool(shown))
@@ -247,7 +251,7 @@ class HomeFeed:
                 retry_after=1,
             )
         trimmings = await self._hydration.trimmings(
-            query.viewer, draft.shown, glance.did
+            query.viewer, draft.shown, did=glance.did, stats=draft.stats
         )
         items = (
             self._presentation.item(
@@ -297,12 +301,11 @@ def _within(
     window: Sequence[PostId],
     size: int,
     position: Position,
-    scores: Mapping[PostId, Score],
 ) -> _Draft:
     """A page of a window that goes on behind it."""
     remaining = [one.post_id for one in order[size:]]
     behind = replace(position, window=window, remaining=remaining)
-    return _Draft(order[:size], behind, is_end=False, scores=scores)
+    return _Draft(order[:size], behind, is_end=False)
 
 
 def _chronological(
@@ -324,4 +327,4 @@ def _chronological(
         before = walk.before
     behind = replace(position, before=before, window=(), remaining=())
     is_end = len(older) <= room and walk.is_end
-    return _Draft(shown, behind, is_end=is_end, scores={})
+    return _Draft(shown, behind, is_end=is_end)

@@ -69,11 +69,14 @@ class Hydration:
         self,
         viewer: UserId,
         shown: Sequence[Candidate],
+        *,
         did: Mapping[PostId, int] | None,
+        stats: Mapping[PostId, Stats],
     ) -> Trimmings:
         """What is shown beside the posts of one page.
 
-        `did` is what the reader's packed actions say; None asks the owner.
+        `did` is what the reader's packed actions say; None asks the owner. `stats` are
+        the counts loaded so far.
         """
         ids = [one.post_id for one in shown]
         authors = {one.author_id for one in shown}
@@ -86,4 +89,6 @@ class Hydration:
             profiles = None
         if did is None:
             did = await self._posts.did(viewer, ids)
-        return Trimmings(await self._posts.stats(ids), did, profiles)
+        if not all(post_id in stats for post_id in ids):
+            stats = await self._posts.stats(ids)
+        return Trimmings(stats, did, profiles)

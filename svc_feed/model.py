@@ -173,10 +173,11 @@ class Score:
     terms: Sequence[tuple[str, float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A post that the reader may see, with all that shows it."""
 
+    post_id: PostId
+    author_id: UserId
     post: Post
     reason: Reason
 
@@ -185,11 +186,3 @@ class Candidate:
 
     original: Post | None = None
     """What it shares or quotes, where the reader may see that."""
-
-    @property
-    def post_id(self) -> PostId:
-        return PostId(self.post.facts.post_id)
-
-    @property
-    def author_id(self) -> UserId:
-        return UserId(self.post.facts.author_id)

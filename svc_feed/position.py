@@ -95,7 +95,7 @@ def fitting(top: PostId, ids: Sequence[PostId], most: int) -> int:
     """How many of the ids, newest first, a token can hold; at most `most`."""
     spent, above = _HEAD_BYTES, top
     for count, post_id in enumerate(ids[: min(most, MOST)]):
-        spent += len(varint(above - post_id)) + 1
+        spent += max(1, ((above - post_id).bit_length() + 6) // 7) + 1
         if spent > _BUDGET:
             return count
         above = post_id

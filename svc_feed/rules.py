@@ -108,5 +108,10 @@ class Rules:
         relation = self.relations.get(author)
         is_mutual = relation is not None and relation.is_followed_by
         return Candidate(
-            post, reason, MUTUAL_AFFINITY if is_mutual else AFFINITY, original
+            post_id=PostId(post.facts.post_id),
+            author_id=author,
+            post=post,
+            reason=reason,
+            affinity=MUTUAL_AFFINITY if is_mutual else AFFINITY,
+            original=original,
         )

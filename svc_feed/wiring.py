@@ -104,7 +104,6 @@ async def assemble(settings: FeedSettings) -> AsyncIterator[App]:
             copies=ValkeyPostCopies(valkey=valkey, copies=copies),
             records=records,
             freshness=freshness,
-            clock=clock,
             sizes=Sizes(
                 posts=settings.near_posts,
                 readers=settings.near_readers,
@@ -114,7 +113,6 @@ async def assemble(settings: FeedSettings) -> AsyncIterator[App]:
         people = CachedPeople(
             people=PeoplePeer(stub=user_pb2_grpc.UserServiceStub(to_graph)),
             freshness=freshness,
-            clock=clock,
             max_users=settings.near_users,
         )
         home_feed = HomeFeed(
@@ -131,7 +129,6 @@ async def assemble(settings: FeedSettings) -> AsyncIterator[App]:
             graphs=CachedGraphs(
                 graph=graph,
                 freshness=freshness,
-                clock=clock,
                 max_readers=settings.near_readers,
             ),
             index=index,

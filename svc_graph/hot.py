@@ -1,11 +1,14 @@
-"""Marks of revoked tokens in Valkey, read by the gateway with every call."""
+"""Marks in Valkey: of revoked tokens, for the gateway; of versions, for feeds."""
 
 import math
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
+from chassis.freshness import VersionMarks
 from chassis.valkey import Script, Valkey
 
-from .model import SessionId, UserId
+from .model import Reach, Relation, SessionId, UserId, Version
+from .ports import Relations
 
 # Times only grow: an event that comes a second time must not revive a token.
 RAISE = Script(
@@ -37,3 +40,34 @@ class ValkeyRevocations:
         await self._valkey.call(
             RAISE, [f"revu:{user}"], [second, int(USER_TTL.total_seconds())]
         )
+
+
+class MarkedRelations:
+    """Relations that put back the version mark of whoever asks, if it is missing.
+
+    Without it, a reader whose mark was lost or never made would be asked about again
+    for every page, until the next change.
+    """
+
+    def __init__(self, *, relations: Relations, marks: VersionMarks) -> None:
+        self._relations = relations
+        self._marks = marks
+
+    async def of(
+        self, viewer: UserId, users: Sequence[UserId], *, now: datetime
+    ) -> tuple[list[Relation], Version]:
+        relations, version = await self._relations.of(viewer, users, now=now)
+        if viewer:
+            await self._marks.restore(viewer, version)
+        return relations, version
+
+    def followers(
+        self, user: UserId, *, size: int, after: UserId
+    ) -> AsyncIterator[list[UserId]]:
+        return self._relations.followers(user, size=size, after=after)
+
+    async def reach(self, user: UserId) -> Reach:
+        return await self._relations.reach(user)
+
+    async def followed_celebrities(self, viewer: UserId) -> list[UserId]:
+        return await self._relations.followed_celebrities(viewer)

@@ -126,6 +126,8 @@ class Changes:
             yield change
             touched = await self._write(change)
         await self._mark(self._marks.settle, touched, change.version)
+        # Once more: a near cache may have filled itself before the commit.
+        await self._announce(change.stale)
         if change.events:
             self._outbox.wake()
 

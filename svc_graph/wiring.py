@@ -29,7 +29,7 @@ from .accounts import Accounts
 from .blocks import Blocks, Mutes
 from .events import AcceptRequests, EndSessions, EraseUser
 from .follows import Follows
-from .hot import ValkeyRevocations
+from .hot import MarkedRelations, ValkeyRevocations
 from .imports import BulkImport, IssuedTokens
 from .lists import Lists
 from .passwords import open_passwords
@@ -81,10 +81,11 @@ async def assemble(settings: GraphSettings) -> AsyncIterator[App]:
         ids = Ids(clock=clock, node=await allot_node(pool))
         outbox = Outbox(source="graph", ids=ids, clock=clock, bus=bus)
         relay = OutboxRelay(pool=pool, bus=bus, clock=clock, source="graph")
+        marks = VersionMarks(valkey)
         changes = Changes(
             pool=pool,
             outbox=outbox,
-            marks=VersionMarks(valkey),
+            marks=marks,
             log=ChangeLog(valkey),
             celebrity_threshold=settings.celebrity_threshold,
         )
@@ -145,7 +146,10 @@ async def assemble(settings: GraphSettings) -> AsyncIterator[App]:
                 ),
                 clock=clock,
             ),
-            relationships=Relationships(relations=relations, clock=clock),
+            relationships=Relationships(
+                relations=MarkedRelations(relations=relations, marks=marks),
+                clock=clock,
+            ),
             imports=BulkImport(
                 imports=PostgresImports(pool=pool, changes=changes, clock=clock),
                 trail=trail,

@@ -10,7 +10,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from feedmesh.ingest.v1 import post_pb2
 
 from chassis.errors import InvalidArgument, Violation
-from chassis.ids import time_of
 
 from domain.visibility import Visibility
 
@@ -173,7 +172,7 @@ def comment_to_pb(comment: Comment) -> post_pb2.Comment:
         post_id=comment.post_id,
         author_id=comment.author_id,
         text=comment.text,
-        create_time=time_to_pb(time_of(comment.comment_id)),
+        create_time=time_to_pb(comment.created),
     )
 
 

@@ -6,14 +6,10 @@ from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
 from typing import Generic, TypeVar
 
-from chassis import deadline
 from chassis.errors import MeshError, Unavailable
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-# Of a whole batch; the items' own deadlines end earlier than this or not at all.
-BATCH_SECONDS = 2.0
 
 Commit = Callable[[Sequence[T]], Awaitable[Sequence[R | MeshError]]]
 
@@ -77,8 +73,7 @@ class GroupCommit(Generic[T, R]):
     async def _run(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         results: Sequence[R | Exception]
         try:
-            async with deadline.limit(BATCH_SECONDS):
-                results = await self._commit([item for item, _ in batch])
+            results = await self._commit([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - every item of the batch raises it
             results = [error] * len(batch)
         for (_, answer), result in zip(batch, results, strict=True):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NewType, TypeAlias
 
+from chassis.ids import time_of
+
 from domain.visibility import PostFacts, Visibility
 
 UserId = NewType("UserId", int)
@@ -152,6 +154,11 @@ class Comment:
     post_id: PostId
     author_id: UserId
     text: str
+
+    @property
+    def created(self) -> datetime:
+        """When it was stored: its id says so."""
+        return time_of(self.comment_id)
 
 
 @dataclass(frozen=True, slots=True)

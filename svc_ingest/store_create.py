@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from feedmesh.ingest.v1.events_pb2 import PostPublished
-from feedmesh.ingest.v1.post_pb2 import Visibility as VisibilityPb
 
 from chassis.clock import Clock
 from chassis.errors import Aborted, FailedPrecondition, MeshError, NotFound
@@ -165,7 +164,7 @@ class PostgresNewPosts:
         event = PostPublished(
             post_id=post.post_id,
             author_id=post.author_id,
-            visibility=VisibilityPb.ValueType(post.visibility),
+            visibility=post.visibility,  # type: ignore[arg-type]  # the same numbers
             reply_to=post.reply_to,
             share_of=post.share_of,
             quote_of=post.quote_of,

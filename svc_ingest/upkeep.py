@@ -24,8 +24,12 @@ class Copies:
         self._hot = hot
 
     async def deleted(self, post_id: PostId, version: int) -> None:
-        """Raises when the copies cannot be told; the event comes again then."""
-        await self._hot.settle_delete(post_id, version)
+        """Raises when the copies cannot be told; the event comes again then.
+
+        A post that is there is left alone, whatever an event says.
+        """
+        if post_id not in await self._stored.facts([post_id]):
+            await self._hot.settle_delete(post_id, version)
 
     async def edited(self, post_id: PostId) -> None:
         """As deleted. A post that is gone by now is left to its own event."""

@@ -5,7 +5,7 @@ filtered by the graph as it is then.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,6 +17,7 @@ from chassis.errors import MeshError
 from domain.visibility import Visibility
 
 from .delivery import Delivery, audience
+from .followers import LocalFollowers
 from .missed import RecentPosts, id_floor
 from .model import Change, Kind, PostId, UserId, added, from_ms, removed, to_ms
 from .ports import Graph
@@ -52,16 +53,17 @@ class Announcements:
         *,
         graph: Graph,
         recent: RecentPosts,
+        followers: LocalFollowers,
         delivery: Delivery,
         clock: Clock,
         pace: Pace,
     ) -> None:
         self._graph = graph
         self._recent = recent
+        self._followers = followers
         self._delivery = delivery
         self._clock = clock
         self._pace = pace
-        self._followers: Mapping[UserId, Set[UserId]] = {}
         # Posts placed lately, by author, to tell what is new and what is gone.
         self._placed: defaultdict[UserId, set[PostId]] = defaultdict(set)
         self._checked_ms: int | None = None
@@ -71,12 +73,6 @@ class Announcements:
     def checked_ms(self) -> int | None:
         """Up to when nothing was missed, in Unix ms; None before the first look."""
         return self._checked_ms
-
-    def follow(self, followers: Mapping[UserId, Set[UserId]]) -> None:
-        """From now on these authors matter, to these readers held here."""
-        self._followers = followers
-        for author in self._placed.keys() - followers.keys():
-            del self._placed[author]
 
     def remember(self, posts: Mapping[PostId, UserId]) -> None:
         """A log held here holds these posts of celebrities."""
@@ -96,13 +92,12 @@ class Announcements:
         started = self._clock.now()
         self._checks += 1
         oldest = id_floor(started - self._pace.retention)
-        for author, posts in self._placed.items():
-            self._placed[author] = {post for post in posts if post > oldest}
+        self._forget(oldest)
         checked = to_ms(started) if self._checked_ms is None else self._checked_ms
         since = id_floor(from_ms(checked) - self._pace.overlap)
         after = oldest if self._checks % DEEP_EVERY == 0 else since
         try:
-            found, floor = await self._recent.since(self._followers.keys(), after)
+            found, floor = await self._recent.since(self._followers.authors(), after)
             fresh = [
                 post
                 for post, author in found.items()
@@ -122,7 +117,7 @@ class Announcements:
         """Places a change in the logs of the followers held here."""
         if visibility == Visibility.PRIVATE:
             return
-        viewers = sorted(self._followers.get(change.author_id, ()))
+        viewers = self._followers.of(change.author_id)
         listeners = await audience(self._graph, change.author_id, viewers, visibility)
         await self._delivery.place(listeners, change)
         posts = self._placed[change.author_id]
@@ -130,6 +125,15 @@ class Announcements:
             posts.add(change.post_id)
         else:
             posts.discard(change.post_id)
+
+    def _forget(self, oldest: PostId) -> None:
+        """Drops posts that are too old, or of authors who do not matter any more."""
+        for author in tuple(self._placed):
+            kept = {post for post in self._placed[author] if post > oldest}
+            if kept and author in self._followers.authors():
+                self._placed[author] = kept
+            else:
+                del self._placed[author]
 
     def _gone(self, found: Iterable[PostId], floor: PostId) -> list[Change]:
         """Posts that were placed and are not there any more."""

@@ -6,9 +6,9 @@ only to know where to listen.
 """
 
 import asyncio
-from collections import defaultdict
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import structlog
 
@@ -16,6 +16,7 @@ from chassis.clock import Clock
 from chassis.errors import MeshError
 
 from .announcements import Announcements, Pace
+from .followers import LocalFollowers
 from .missed import MissedPosts
 from .model import OpenLog, UserId, to_ms
 from .ports import Graph, LiveHints, ReaderLogs
@@ -30,7 +31,6 @@ SIDE_BY_SIDE = 8
 class _Reader:
     """What is known of one reader. log says what they are still owed; None nothing."""
 
-    authors: frozenset[UserId]
     log: OpenLog | None
     # Monotonic time from which on to ask again whom they follow.
     ask_at: float
@@ -45,6 +45,7 @@ class Celebrities:
         self,
         *,
         graph: Graph,
+        followers: LocalFollowers,
         announcements: Announcements,
         missed: MissedPosts,
         logs: ReaderLogs,
@@ -54,6 +55,7 @@ class Celebrities:
     ) -> None:
         self._graph = graph
         self._logs = logs
+        self._followers = followers
         self._announcements = announcements
         self._missed = missed
         self._live = live
@@ -68,15 +70,17 @@ class Celebrities:
         known = self._readers.get(viewer)
         now = self._clock.monotonic()
         if known is None:
-            self._readers[viewer] = _Reader(frozenset(), opened, now)
+            self._readers[viewer] = _Reader(opened, ask_at=now)
+            self._followers.put(viewer, ())
         elif known.log is None:
             self._readers[viewer] = replace(known, log=opened, ask_at=now)
         self._woken.set()
 
     def leave(self, viewer: UserId) -> None:
         """The reader's last stream here is gone."""
-        self._readers.pop(viewer, None)
-        self._woken.set()
+        if self._readers.pop(viewer, None) is not None:
+            self._followers.drop(viewer)
+            self._woken.set()
 
     def refresh(self, viewer: UserId) -> None:
         """Whom the reader follows changed."""
@@ -119,72 +123,75 @@ class Celebrities:
 
     async def learn(self) -> None:
         """Asks whom readers follow, where that is due, and listens accordingly."""
+        now = self._clock.monotonic()
         due = [
-            viewer for viewer, reader in self._readers.items() if self._is_due(reader)
+            viewer for viewer, reader in self._readers.items() if reader.ask_at <= now
         ]
         for start in range(0, len(due), SIDE_BY_SIDE):
+            batch = due[start : start + SIDE_BY_SIDE]
             async with asyncio.TaskGroup() as group:
-                for viewer in due[start : start + SIDE_BY_SIDE]:
-                    group.create_task(self._learn_one(viewer))
+                asked = [group.create_task(self._ask(viewer)) for viewer in batch]
             await self._listen()
-            for viewer in due[start : start + SIDE_BY_SIDE]:
-                await self._owe_nothing(viewer)
+            for viewer, answered in zip(batch, asked, strict=True):
+                if answered.result():
+                    await self._owe_nothing(viewer)
         await self._listen()
 
-    async def _learn_one(self, viewer: UserId) -> None:
-        """Asks whom a reader follows. What is not answered stays due."""
+    async def _ask(self, viewer: UserId) -> bool:
+        """Asks whom a reader follows; whether that was answered."""
         asked = self._clock.now()
         try:
             authors = await self._graph.followed_celebrities(viewer)
             reader = self._readers.get(viewer)
             if reader is None:
-                return
+                return False
             opened = reader.log
-            if opened is None and not authors <= reader.authors:
+            if opened is None and not authors <= self._followers.followed_by(viewer):
                 # Somebody new: theirs count from when the reader was last asked.
                 opened = await self._logs.visit(viewer, checked_ms=None)
                 opened = replace(opened, checked_ms=reader.asked_ms)
         except MeshError as error:
-            log.warning("celebrities.learn_failed", error=str(error))
-            return
-        if viewer in self._readers:
-            self._readers[viewer] = _Reader(
-                authors=authors,
-                log=opened,
-                ask_at=self._clock.monotonic() + self._pace.refresh.total_seconds(),
-                asked_ms=to_ms(asked),
-            )
+            log.warning("celebrities.ask_failed", error=str(error))
+            self._ask_again(viewer, self._pace.check)
+            return False
+        if self._readers.get(viewer) is not reader:
+            # They left, or came once more, meanwhile: that is due by itself.
+            return False
+        self._followers.put(viewer, authors)
+        self._readers[viewer] = replace(reader, log=opened, asked_ms=to_ms(asked))
+        self._ask_again(viewer, self._pace.refresh)
+        return True
 
     async def _owe_nothing(self, viewer: UserId) -> None:
         """Makes good what a reader missed before this process listened for them."""
         reader = self._readers.get(viewer)
-        if reader is None or reader.log is None or self._is_due(reader):
+        if reader is None or reader.log is None:
             return
+        authors = self._followers.followed_by(viewer)
         try:
-            held = await self._missed.make_good(viewer, reader.authors, reader.log)
+            held = await self._missed.make_good(viewer, authors, reader.log)
         except MeshError as error:
             log.warning("celebrities.make_good_failed", error=str(error))
-            self.refresh(viewer)
+            self._ask_again(viewer, self._pace.check)
             return
         self._announcements.remember(held)
         if self._readers.get(viewer) is reader:
             self._readers[viewer] = replace(reader, log=None)
 
-    def _is_due(self, reader: _Reader) -> bool:
-        return reader.ask_at <= self._clock.monotonic()
+    def _ask_again(self, viewer: UserId, after: timedelta) -> None:
+        reader = self._readers.get(viewer)
+        if reader is not None:
+            at = self._clock.monotonic() + after.total_seconds()
+            self._readers[viewer] = replace(reader, ask_at=at)
 
     async def _listen(self) -> None:
         """Listens to whom readers follow, and to nobody else."""
-        followers: defaultdict[UserId, set[UserId]] = defaultdict(set)
-        for viewer, reader in self._readers.items():
-            for author in reader.authors:
-                followers[author].add(viewer)
-        self._announcements.follow(followers)
-        for author in followers.keys() - self._listening.keys():
+        wanted = set(self._followers.authors())
+        for author in wanted - self._listening.keys():
             stack = AsyncExitStack()
             await stack.enter_async_context(
                 self._live.listen_author(author, on_change=self._announcements.heard)
             )
             self._listening[author] = stack
-        for author in self._listening.keys() - followers.keys():
+        for author in self._listening.keys() - wanted:
             await self._listening.pop(author).aclose()

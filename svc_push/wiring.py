@@ -26,6 +26,7 @@ from .events import (
     TellDeleted,
     TellPublished,
 )
+from .followers import LocalFollowers
 from .hot import ValkeyReaderLogs
 from .live import NatsLiveHints
 from .missed import MissedPosts, RecentPosts
@@ -88,11 +89,18 @@ async def assemble(settings: PushSettings) -> AsyncIterator[App]:
             overlap=settings.celebrity_overlap,
             retention=settings.log_retention,
         )
+        followers = LocalFollowers()
         announcements = Announcements(
-            graph=graph, recent=recent, delivery=delivery, clock=clock, pace=pace
+            graph=graph,
+            recent=recent,
+            followers=followers,
+            delivery=delivery,
+            clock=clock,
+            pace=pace,
         )
         celebrities = Celebrities(
             graph=graph,
+            followers=followers,
             announcements=announcements,
             missed=missed,
             logs=logs,

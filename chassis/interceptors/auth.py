@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import structlog
+
 from feedmesh.options.v1 import options_pb2
 
 from chassis import auth
@@ -12,6 +14,8 @@ AUTHORIZATION_KEY = "authorization"
 
 # What says who is calling is said once, or not believed.
 SAID_ONCE = frozenset({auth.IDENTITY_KEY, AUTHORIZATION_KEY, auth.ACT_AS_KEY})
+
+log = structlog.get_logger()
 
 
 class Auth(Interceptor):
@@ -25,6 +29,9 @@ class Auth(Interceptor):
 
     async def intercept(self, call: ServerCall, proceed: Proceed) -> Any:
         who = self._who(call)
+        if who.acting_for and who.role is auth.Role.SERVICE:
+            # Also what is refused below, and what writes no row of the audit trail.
+            log.info("acted_as", by=who.service, user_id=who.user_id, method=call.path)
         auth.admit(
             who,
             options_pb2.AUDIENCE_UNSPECIFIED

@@ -20,6 +20,7 @@ class FaultProxy:
         self._latency = 0.0
         self._refusing = False
         self._open: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self.port = 0
         self.accepted = 0
         """Connections seen so far."""
@@ -52,6 +53,10 @@ class FaultProxy:
     ) -> None:
         """One connection, from accept to close."""
         self.accepted += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         async with self._closing(out):
             if self._refusing:
                 return
@@ -64,8 +69,7 @@ class FaultProxy:
         """Cut all connections and wait until they are gone."""
         self.heal()
         self.reset()
-        while self._open:
-            await asyncio.sleep(0)
+        await asyncio.gather(*self._serving)
 
     @asynccontextmanager
     async def _closing(self, writer: asyncio.StreamWriter) -> AsyncIterator[None]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -24,7 +25,7 @@ from tests.support.mesh import (
     run_meshctl,
     running_mesh,
 )
-from tests.support.people import sign_up
+from tests.support.people import PASSWORD, sign_up
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,6 +63,36 @@ async def test_secrets_lie_in_private_files_only(mesh: Mesh) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         words = file.read_text().replace(":", " ").split()
         assert not [word for word in words if any(word in line for line in lines)]
+
+
+async def test_logs_hold_no_secrets(mesh: Mesh) -> None:
+    """Neither keys and passwords of the mesh nor those of the people in it."""
+    async with mesh.client() as client:
+        ann = await sign_up(client, "ann")
+        await ann.post("to have something to log")
+        await client.get("/v1/users/me", headers={"authorization": "Bearer nonsense"})
+    logs = await asyncio.to_thread(texts, mesh.data, "logs/*.log", "engines/*/*.log")
+    secrets = await asyncio.to_thread(
+        texts, mesh.data, "secrets/*_keys", "secrets/*.pem", "engines/*/*password"
+    )
+    words = {word for text in secrets for word in re.split(r"[\s:]", text)}
+    canaries = {word for word in words if len(word) > 20} | {PASSWORD, ann.token}
+
+    assert len(logs) == 6 + 3
+    assert len(canaries) == 3 + 4 + 2
+    assert not [word for word in canaries if any(word in log for log in logs)]
+
+
+async def test_wrong_settings_end_the_start_at_once(tmp_path: Path) -> None:
+    """With the name of the variable, and with nothing left running."""
+    code, output = await failing_up(
+        *("--data", str(tmp_path), "--port-offset", str(free_offset())),
+        FEEDMESH_FEDE_WORKERS="4",
+    )
+
+    assert code == 1
+    assert "FEEDMESH_FEDE_WORKERS: no such setting" in output
+    assert "does not get ready" not in output
 
 
 async def test_a_folder_has_one_mesh(mesh: Mesh) -> None:
@@ -180,15 +211,21 @@ async def line_of(process: asyncio.subprocess.Process) -> str:
     return line.decode()
 
 
-async def failing_up(*arguments: str) -> tuple[int | None, str]:
+async def failing_up(*arguments: str, **env: str) -> tuple[int | None, str]:
     """Exit code and output of a start that does not succeed."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "meshctl", "up", *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        env=os.environ | env,
     )
     output, _ = await process.communicate()
     return process.returncode, output.decode()
+
+
+def texts(folder: Path, *patterns: str) -> list[str]:
+    """What the files hold."""
+    return [path.read_text() for name in patterns for path in folder.glob(name)]
 
 
 def is_alive(pid: int) -> bool:

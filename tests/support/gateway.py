@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
+from prometheus_client import CollectorRegistry
 
 from chassis import secrets, testing
 from chassis.auth import AccessTokens, Role
 from chassis.run import App, running
 from chassis.server import Adder
 from chassis.settings import ServiceSettings
+from chassis.telemetry import measuring
 from chassis.valkey import Valkey, open_valkey
 
 from gateway_http.settings import GatewaySettings
@@ -88,6 +90,7 @@ async def front(rpcs: Mapping[Adder, object], **settings: Any) -> AsyncIterator[
                 **settings,
             }
         )
+        stack.enter_context(measuring(CollectorRegistry()))
         app = await stack.enter_async_context(assemble(app_settings))
         await stack.enter_async_context(running(app, app_settings))
         http = await stack.enter_async_context(

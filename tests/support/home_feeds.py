@@ -203,15 +203,12 @@ class World:
             copies=_NoCopies(),
             records=self,
             freshness=self.freshness,
-            clock=self.clock,
             sizes=Sizes(posts=1_000, readers=100, celebrities=100),
         )
         self.home_feed = HomeFeed(
             glances=self,
             near=self.freshness,
-            graphs=CachedGraphs(
-                graph=self, freshness=self.freshness, clock=self.clock, max_readers=100
-            ),
+            graphs=CachedGraphs(graph=self, freshness=self.freshness, max_readers=100),
             index=self.index,
             hot_feeds=self.hot_feeds,
             posts=posts,
@@ -220,7 +217,6 @@ class World:
                 people=CachedPeople(
                     people=self,
                     freshness=self.freshness,
-                    clock=self.clock,
                     max_users=100,
                 ),
             ),

@@ -211,11 +211,13 @@ class Mesh:
             call.cancel()
 
     @asynccontextmanager
-    async def slow_stream(self, viewer: int) -> AsyncIterator[LiveStream]:
-        """Subscribes at the first process, with next to no room for what is unread."""
+    async def slow_stream(
+        self, viewer: int, *, process: int = 0
+    ) -> AsyncIterator[LiveStream]:
+        """Subscribes over a channel of its own, with hardly room for what is unread."""
         who = Caller(user_id=viewer, role=Role.USER)
         options = [("grpc.http2.lookahead_bytes", 64), ("grpc.http2.bdp_probe", 0)]
-        target = self.processes[0].target
+        target = self.processes[process].target
         async with insecure_channel(target, options=options) as channel:
             call = PushServiceStub(channel).Subscribe(
                 push_pb2.SubscribeRequest(),

@@ -12,6 +12,7 @@ from svc_push.announcements import Announcements, Pace
 from svc_push.celebrities import Celebrities
 from svc_push.connections import Connections
 from svc_push.delivery import Announcer, Delivery
+from svc_push.followers import LocalFollowers
 from svc_push.missed import MissedPosts, RecentPosts
 from svc_push.model import Live, LogLimits, Position, ProcessName, UserId
 from svc_push.readers import Readers
@@ -82,15 +83,18 @@ class Process:
             overlap=OVERLAP,
             retention=timedelta(hours=1),
         )
+        followers = LocalFollowers()
         self.announcements = Announcements(
             graph=world.graph,
             recent=recent,
+            followers=followers,
             delivery=self.delivery,
             clock=world.clock,
             pace=pace,
         )
         self.celebrities = Celebrities(
             graph=world.graph,
+            followers=followers,
             announcements=self.announcements,
             missed=missed,
             logs=world.logs,

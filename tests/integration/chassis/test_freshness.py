@@ -62,6 +62,22 @@ async def test_settling_keeps_what_a_newer_change_began() -> None:
         assert await mark(client, marks, 1) == 7
 
 
+async def test_a_missing_mark_is_put_back_and_no_other_replaced() -> None:
+    """What was read from the record never hides a change under way."""
+    async with opened() as client:
+        marks = VersionMarks(client)
+        await marks.restore(1, 5)
+        assert await mark(client, marks, 1) == 5
+
+        await marks.begin([1], 6)
+        await marks.restore(1, 5)
+        assert await mark(client, marks, 1) is None
+
+        await marks.settle([1], 6)
+        await marks.restore(1, 5)
+        assert await mark(client, marks, 1) == 6
+
+
 async def test_an_unknown_mark_does_not_last() -> None:
     """A change that was never committed leaves a mark that expires."""
     async with opened() as client:

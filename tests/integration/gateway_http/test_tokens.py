@@ -140,3 +140,14 @@ async def test_calls_without_a_token_share_the_limit_of_their_address() -> None:
 
         assert read.headers["ratelimit-limit"] == "60"
         assert login.headers["ratelimit-limit"] == "5"
+
+
+async def test_without_valkey_reads_go_on_and_sign_in_does_not() -> None:
+    """Tokens count as they are, limits are kept by the process, guessing is stopped."""
+    async with front(rooms(), valkey_url="redis://127.0.0.1:1/0") as edge:
+        feed = await edge.http.get("/v1/feed", headers=edge.signed_in())
+        login = await edge.http.post("/v1/sessions", json={"handle": "a"})
+
+        assert feed.status_code == 200
+        assert (login.status_code, reason(login)) == (503, "DEPENDENCY_UNAVAILABLE")
+        assert (await edge.http.get("/readyz")).status_code == 200

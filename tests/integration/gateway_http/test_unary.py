@@ -2,8 +2,22 @@
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import (
+    InMemorySpanExporter,
+)
 
-from tests.support.gateway import ANN, Front, front, reason, violations
+from chassis.tracing import tracing_with
+
+from tests.support.gateway import (
+    ANN,
+    Front,
+    free_port,
+    front,
+    reason,
+    violations,
+)
 from tests.support.gateway_rooms import (
     AWAY,
     BROKEN,
@@ -336,3 +350,41 @@ async def refuses_twice(edge: Front, name: str) -> None:
         headers=[*edge.signed_in().items(), (name, "1"), (name, "2")],
     )
     assert (answer.status_code, violations(answer)) == (400, [name])
+
+
+async def test_requests_are_counted_by_template() -> None:
+    """Never by path: ids would make a series each."""
+    admin = free_port()
+    async with front(rooms(), admin_port=admin) as edge:
+        await edge.http.get("/v1/posts/5", headers=edge.signed_in())
+        await edge.http.get("/v1/nothing/7")
+        text = (await edge.http.get(f"http://127.0.0.1:{admin}/metrics")).text
+
+        assert 'http_route="/v1/posts/{post_id}"' in text
+        assert 'http_route="_unknown"' in text
+        assert "/v1/posts/5" not in text
+        assert "/v1/nothing" not in text
+
+
+async def test_a_request_is_a_span_and_the_call_its_child() -> None:
+    """One trace from the caller's header through the edge to the service."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    with tracing_with(provider):
+        async with front(rooms()) as edge:
+            headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+            await edge.http.get("/v1/posts/5", headers=headers)
+
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    edge_span = spans["GET /v1/posts/{post_id}"]
+    assert f"{edge_span.context.trace_id:032x}" == trace
+    assert edge_span.attributes is not None
+    assert edge_span.attributes["http.response.status_code"] == 200
+    children = [
+        span
+        for span in exporter.get_finished_spans()
+        if span.parent and span.parent.span_id == edge_span.context.span_id
+    ]
+    assert ["PostService/GetPost" in span.name for span in children] == [True]

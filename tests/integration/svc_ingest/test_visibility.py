@@ -169,7 +169,7 @@ async def test_a_share_of_a_narrowed_original_is_seen_by_its_audience() -> None:
 async def test_without_an_account_public_posts_are_read() -> None:
     """GetPost is public: for public posts of public accounts."""
     async with ingest_room() as room:
-        ann, viewer = room.people(2)
+        [ann] = room.people(1)
         seen = await room.post(ann)
         hidden = await room.post(ann, visibility=FOLLOWERS)
 

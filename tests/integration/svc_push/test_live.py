@@ -144,7 +144,7 @@ async def test_a_stopped_process_hands_its_streams_over() -> None:
     async with push_mesh(follows=FOLLOWS) as mesh:
         async with AsyncExitStack() as stack:
             number = await stack.enter_async_context(mesh.one_more())
-            async with mesh.stream(ANN, process=number) as ann:
+            async with mesh.slow_stream(ANN, process=number) as ann:
                 await ann.next()
                 first = await mesh.publish(EVE)
                 last = await ann.next()

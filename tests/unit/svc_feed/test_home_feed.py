@@ -328,6 +328,8 @@ async def test_what_is_loaded_just_after_a_mark_is_not_kept() -> None:
     await world.warm_up(ANN)
     world.changes = Changes(posts=[post_id])
     await world.page(ANN)
+    world.clock.advance(1)
+    await world.page(ANN)
     del world.posts[post_id]
 
     assert shown(await world.page(ANN)) == []

@@ -81,7 +81,7 @@ async def test_an_item_whose_caller_left_is_not_committed() -> None:
 
 
 async def test_the_deadline_of_one_caller_does_not_rule_the_batch() -> None:
-    """A batch started by a caller in a hurry has its own time."""
+    """A batch started by a caller in a hurry has the time of its statements."""
     commits = Commits()
     async with (
         open_group_commit(commit=commits, window=0.002, size=9) as group,
@@ -89,8 +89,7 @@ async def test_the_deadline_of_one_caller_does_not_rule_the_batch() -> None:
     ):
         await group.submit(1)
 
-    assert commits.remaining[0] is not None
-    assert commits.remaining[0] > 1
+    assert commits.remaining == [None]
 
 
 async def test_what_waits_at_the_end_is_committed_and_nothing_after() -> None:
