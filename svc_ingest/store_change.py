@@ -125,7 +125,7 @@ class PostgresChanges:
         )
         await store_audit.record_acting(tx, "post.update", post.post_id)
         # Last before the commit: from here until it is told, nobody reads a copy.
-        pass
+        await self._hot.changing({post.post_id: post.version})
 
     async def _claim(self, tx: Statements, request: RequestKey) -> bool:
         earlier = await self._requests.claim(
