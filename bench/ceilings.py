@@ -27,11 +27,13 @@ CREATE TABLE IF NOT EXISTS bench_single (
 INSERT = "INSERT INTO bench_single (body) VALUES ($1)"
 
 Handler = Callable[[bytes, grpc.aio.ServicerContext[bytes, bytes]], Awaitable[bytes]]
+Method = grpc.RpcMethodHandler[bytes, bytes]
+Call = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 async def serve(port: str, handler: Handler) -> None:
-    method = grpc.unary_unary_rpc_method_handler(handler)
+    method: Method = grpc.unary_unary_rpc_method_handler(handler)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("bench.Echo", {"Call": method}),)
@@ -55,7 +57,7 @@ async def echo(port: str, size: str) -> None:
 async def relay(port: str, size: str, target: str) -> None:
     body = bytes(int(size))
     async with grpc.aio.insecure_channel(target) as channel:
-        behind = channel.unary_unary(METHOD)
+        behind: Call = channel.unary_unary(METHOD)
 
         async def call(
             request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
@@ -74,7 +76,7 @@ async def http(port: str, size: str, target: str) -> None:
         "headers": [(b"content-length", size.encode())],
     }
     async with grpc.aio.insecure_channel(target) as channel:
-        behind = channel.unary_unary(METHOD)
+        behind: Call = channel.unary_unary(METHOD)
 
         async def app(
             scope: MutableMapping[str, Any], receive: object, send: Send

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,21 +20,45 @@ _KINDS = (
 )
 
 
-class Spent(Counter[str]):
+class Spent:
     """CPU seconds by kind of process: svc_feed, valkey, postgres/svc_feed, …"""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    def add(self, kind: str, seconds: float) -> None:
+        self._seconds[kind] = self._seconds.get(kind, 0.0) + seconds
+
+    def __iadd__(self, other: "Spent") -> "Spent":
+        for kind, seconds in other._seconds.items():
+            self.add(kind, seconds)
+        return self
+
+    def since(self, before: "Spent") -> "Spent":
+        """What was spent after `before` was read."""
+        found = Spent()
+        found += self
+        for kind, seconds in before._seconds.items():
+            found.add(kind, -seconds)
+        return found
 
     def of(self, *kinds: str) -> float:
         """Seconds of these kinds together."""
-        return sum(self[kind] for kind in kinds)
+        return sum(self._seconds.get(kind, 0.0) for kind in kinds)
 
     def without(self, *kinds: str) -> float:
         """Seconds of all the others."""
-        return sum(seconds for kind, seconds in self.items() if kind not in kinds)
+        return sum(self._seconds.values()) - self.of(*kinds)
 
-    def per(self, calls: int) -> str:
-        """Microseconds a call, by kind, largest first; what is small is left out."""
-        shares = ((kind, seconds / calls * 1e6) for kind, seconds in self.most_common())
-        return ", ".join(f"{kind} {us:.0f}" for kind, us in shares if us >= 1)
+    def each(self, calls: int) -> float:
+        """Microseconds a call."""
+        return sum(self._seconds.values()) / calls * 1e6
+
+    def by_kind(self, calls: int) -> str:
+        """Microseconds a call of each kind, largest first, but for what is small."""
+        each = {kind: s / calls * 1e6 for kind, s in self._seconds.items()}
+        shown = sorted((us, kind) for kind, us in each.items() if us >= 1)
+        return ", ".join(f"{kind} {us:.0f}" for us, kind in reversed(shown))
 
 
 def spent(pid: int) -> Spent:
@@ -45,15 +68,8 @@ def spent(pid: int) -> Spent:
     """
     found = Spent()
     for one in tree(pid):
-        found[_kind(one)] += _seconds(one)
+        found.add(_kind(one), _seconds(one))
     return found
-
-
-def since(pid: int, before: Spent) -> Spent:
-    """What was spent after `before` was read."""
-    now = Spent(spent(pid))
-    now.subtract(before)
-    return now
 
 
 def tree(pid: int) -> Iterator[int]:

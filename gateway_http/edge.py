@@ -163,8 +163,9 @@ class Edge:
     ) -> None:
         checks.accept(exchange)
         timeout = checks.timeout(exchange, route)
-        deadline.enter(timeout)
         request = route.binding.bind(await self._inputs(exchange, guest, match))
+        # From here on: a body that comes slowly has limits of its own.
+        deadline.enter(timeout)
         wire = await self._upstreams[route.method.path].call(request, timeout)
         await answers.respond(exchange, route, wire)
 

@@ -69,6 +69,11 @@ class Plan:
         return Ports().shifted(self.offset)
 
     @property
+    def connections(self) -> int:
+        """Connections of Postgres: the pools of all processes take four fifths."""
+        return max(200, 60 * self.workers)
+
+    @property
     def targets(self) -> dict[str, str]:
         """The addresses of all processes of each service, by room."""
         return {

@@ -52,7 +52,7 @@ class World:
     """Who follows whom."""
 
     posts: Sequence[tuple[str, str]]
-    """Author and text, oldest first."""
+    """Author and text."""
 
     likes: Sequence[tuple[str, int]]
     """Who likes which of the posts."""
@@ -89,7 +89,7 @@ def world() -> World:
     likes = [
         (fan, number)
         for number, (author, _) in enumerate(posts)
-        for fan in dice.sample(HANDLES, dice.randrange(5))
+        for fan in dice.sample(HANDLES, dice.randrange(4))
         if fan != author
     ]
     return World(follows=follows, posts=posts, likes=likes)
@@ -119,20 +119,28 @@ async def load(people: World, services: Services) -> None:
     limit = asyncio.Semaphore(CONCURRENCY)
     ids = await _sign_up(services, limit)
 
-    async def follow(who: str, whom: str) -> None:
+    # Before the first post, so that nobody's feed has to be filled afterwards.
+    await services.graph.ImportFollows(
+        graph_pb2.ImportFollowsRequest(
+            follower_ids=[ids[who] for who, _ in people.follows],
+            followee_ids=[ids[whom] for _, whom in people.follows],
+            request_id="seed-follows",
+        )
+    )
+
+    async def post(author: str, text: str, number: int) -> int:
         async with limit:
-            with acting_as(ids[who]):
-                await services.graph.Follow(
-                    graph_pb2.FollowRequest(
-                        user_id=ids[whom], request_id=f"seed-follow-{whom}"
+            with acting_as(ids[author]):
+                answer = await services.posts.CreatePost(
+                    post_pb2.CreatePostRequest(
+                        text=text, request_id=f"seed-post-{number}"
                     )
                 )
+        return answer.post.post_id
 
-    await _all(follow(who, whom) for who, whom in people.follows)
-    numbers = [
-        await _post(services, ids[author], text, number)
-        for number, (author, text) in enumerate(people.posts)
-    ]
+    numbers = await _all(
+        post(author, text, number) for number, (author, text) in enumerate(people.posts)
+    )
 
     async def like(fan: str, number: int) -> None:
         async with limit:
@@ -175,14 +183,6 @@ async def _sign_up(services: Services, limit: asyncio.Semaphore) -> Mapping[str,
             return handle, made.user.user_id
 
     return dict(await _all(one(handle) for handle in HANDLES))
-
-
-async def _post(services: Services, author: int, text: str, number: int) -> int:
-    with acting_as(author):
-        answer = await services.posts.CreatePost(
-            post_pb2.CreatePostRequest(text=text, request_id=f"seed-post-{number}")
-        )
-    return answer.post.post_id
 
 
 async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

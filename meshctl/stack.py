@@ -112,7 +112,12 @@ async def _engines(
         opening = asyncio.get_running_loop().run_in_executor(
             None,
             stack.enter_context,
-            open_engines(plan.layout.engines, plan.engine_ports, only=ours),
+            open_engines(
+                plan.layout.engines,
+                plan.engine_ports,
+                only=ours,
+                connections=plan.connections,
+            ),
         )
         try:
             # Half-started engines could not be stopped: they are waited for.

@@ -84,18 +84,14 @@ class Connection:
         if self._position is None:
             self._early = position
             return
-        follows = (
-            position.epoch == self._position.epoch
-            and position.sequence == self._tail + 1
-            and not self.is_behind
-        )
+        follows = position == Position(self._position.epoch, self._tail + 1)
         if not follows:
             self.stands(position)
         elif len(self._queue) == self._capacity:
             self.end(slow())
         else:
             self._queue.append(Logged(position.sequence, change))
-            self._known = position.sequence
+            self._known = max(self._known, position.sequence)
             self._woken.set()
 
     def stands(self, head: Position) -> None:
@@ -110,7 +106,7 @@ class Connection:
             self._woken.set()
 
     def fill(self, logged: Sequence[Logged]) -> None:
-        """What the log holds after the position; asked for with an empty queue."""
+        """What the log holds after the position, where the queue may have gone on."""
         for entry in logged:
             if entry.sequence == self._tail + 1:
                 self._queue.append(entry)

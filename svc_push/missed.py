@@ -11,8 +11,6 @@ from datetime import datetime, timedelta
 from chassis import ids
 from chassis.clock import Clock
 
-from domain.visibility import Visibility
-
 from .delivery import Delivery, may_hear
 from .model import (
     Kind,
@@ -154,10 +152,9 @@ class MissedPosts:
         records = await self._recent.records(posts)
         visible = []
         for record in records:
-            if record.visibility != Visibility.PRIVATE:
-                ties = await self._graph.ties(record.author_id, [viewer])
-                if may_hear(record.visibility, ties.get(viewer)):
-                    visible.append(record)
+            ties = await self._graph.ties(record.author_id, [viewer])
+            if may_hear(record.visibility, ties.get(viewer)):
+                visible.append(record)
         return visible
 
 

@@ -23,6 +23,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 _POLL = 0.01
 
 
+# A longer log is put aside at the next start.
+LONGEST_LOG = 20_000_000
+
+
 class EngineError(Exception):
     """An engine did not start; the message says why and where its log is."""
 
@@ -123,6 +127,8 @@ class Child:
 
     def _start_keeper(self, *, lock_wait: float) -> subprocess.Popen[bytes]:
         program = self.program
+        if program.log.exists() and program.log.stat().st_size > LONGEST_LOG:
+            program.log.rename(program.log.with_suffix(".log.1"))
         orders = Orders(
             argv=program.argv,
             # Nothing of ours: our variables may hold secrets, and PG* ones options.

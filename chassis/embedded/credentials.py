@@ -65,13 +65,13 @@ def map_ids(pid: int) -> None:
             (int(inside), int(count))
             for inside, _, count in (line.split() for line in known if line)
         ]
-        lines = _swapped(ranges) if swap else [(id_, id_, n) for id_, n in ranges]
+        lines = swapped(ranges) if swap else [(id_, id_, n) for id_, n in ranges]
         # In one write: a second one is refused.
         text = "".join(f"{inside} {outside} {n}\n" for inside, outside, n in lines)
         Path(f"/proc/{pid}/{kind}").write_text(text)
 
 
-def _swapped(ranges: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
+def swapped(ranges: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
     """The ranges as (inside, outside, count), with ids 0 and 1 exchanged."""
     lines = [(1, 0, 1)]
     for start, count in ranges:

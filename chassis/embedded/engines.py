@@ -96,15 +96,19 @@ def open_engines(
     only: tuple[str, ...] = NAMES,
     ephemeral: bool = False,
     timeout: float = 30,
+    connections: int = 200,
 ) -> Iterator[Engines]:
     """The engines, from ready to stopped. Blocks, so asyncio calls it in a thread.
 
     Data and passwords stay under `folder`, one folder an engine, for the next
-    start; an ephemeral one is removed even when we are killed.
+    start; an ephemeral one is removed even when we are killed. Postgres takes so
+    many connections.
     """
     folder = folder.absolute()
     programs = {
-        "postgres": lambda at: postgres.program(at, port=ports.postgres),
+        "postgres": lambda at: postgres.program(
+            at, port=ports.postgres, connections=connections
+        ),
         "valkey": lambda at: valkey.program(at, port=ports.valkey),
         "nats": lambda at: nats.program(
             at, port=ports.nats, monitor_port=ports.nats_monitor

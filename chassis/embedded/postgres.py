@@ -18,14 +18,14 @@ listen_addresses = '127.0.0.1'
 port = {port}
 # A socket's path would be too long in a deep folder.
 unix_socket_directories = ''
-max_connections = 200
+max_connections = {connections}
 password_encryption = 'scram-sha-256'
 
 fsync = on
 full_page_writes = on
 synchronous_commit = on
 
-shared_buffers = '{shared_buffers}'
+shared_buffers = '128MB'
 # Nothing of ours outside the data folder: shared memory would outlive a kill -9.
 dynamic_shared_memory_type = mmap
 max_locks_per_transaction = 256
@@ -35,7 +35,6 @@ jit = off
 timezone = 'UTC'
 
 deadlock_timeout = '1s'
-lock_timeout = 0
 idle_in_transaction_session_timeout = '10s'
 client_connection_check_interval = '5s'
 tcp_keepalives_idle = 30
@@ -51,14 +50,14 @@ log_parameter_max_length_on_error = 0
 """
 
 
-def program(folder: Path, *, port: int) -> Program:
+def program(folder: Path, *, port: int, connections: int) -> Program:
     """Postgres with all its files under `folder`."""
     binaries = _binaries()
     data = folder / "data"
     draft = folder / "data.new"
     configuration = folder / "postgresql.conf"
     write_private(
-        configuration, CONFIGURATION.format(port=port, shared_buffers="128MB")
+        configuration, CONFIGURATION.format(port=port, connections=connections)
     )
     secret(folder / "password")
     initdb = [

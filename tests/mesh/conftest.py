@@ -1,6 +1,5 @@
 """One mesh for all tests of this lane that do not stop or starve a part of it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,11 +15,3 @@ async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mesh]:
     data: Path = tmp_path_factory.mktemp("mesh")
     async with running_mesh(data) as running:
         yield running
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test here runs in the loop that the shared mesh was started in."""
-    for item in items:
-        is_async = asyncio.iscoroutinefunction(getattr(item, "function", None))
-        if is_async and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
+import pytest
 
 from chassis import secrets
 from chassis.callers import Caller, Role
@@ -17,6 +18,9 @@ from chassis.policy import methods
 
 from tests.support.mesh import Mesh
 from tests.support.people import sign_up
+
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TABLE = Path(__file__).with_name("audiences.txt")
 ROLES = ("anonymous", "user", "admin", "service", "internal")
@@ -69,7 +73,7 @@ async def is_refused(
     return False
 
 
-def test_the_table_has_every_method() -> None:
+async def test_the_table_has_every_method() -> None:
     """A new method without a row fails."""
     declared = {path.removeprefix("/") for path in methods()}
 

@@ -14,6 +14,9 @@ from chassis.testing import eventually
 from tests.support.mesh import Mesh, running_mesh
 from tests.support.people import Person, sign_up
 
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 RANKED = "SERVED_AS_RANKED"
 FALLBACK = "SERVED_AS_CHRONOLOGICAL_FALLBACK"
 

@@ -4,12 +4,16 @@ import asyncio
 import json
 
 import httpx
+import pytest
 
 from feedmesh.feed.v1 import feed_pb2, feed_pb2_grpc
 from feedmesh.ingest.v1 import post_pb2, post_pb2_grpc
 
 from tests.support.mesh import Mesh, reason
 from tests.support.people import sign_up
+
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Data = dict[str, dict[str, dict[str, str]]]
 

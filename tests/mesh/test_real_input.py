@@ -23,6 +23,9 @@ from tests.support import world
 from tests.support.feed_model import FeedModel
 from tests.support.mesh import Mesh, running_mesh
 
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 READERS = 200
 ACTIVITY_LINES = 20_000
 PAGE = 50

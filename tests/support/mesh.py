@@ -85,9 +85,12 @@ class Mesh:
         port = PORTS[room] + self.offset + 100
 
         async def answers() -> None:
-            async with httpx.AsyncClient(timeout=2) as client:
-                answer = await client.get(f"http://127.0.0.1:{port}/readyz")
-                assert answer.status_code == 200, answer.text
+            try:
+                async with httpx.AsyncClient(timeout=2) as client:
+                    answer = await client.get(f"http://127.0.0.1:{port}/readyz")
+            except httpx.TransportError as error:
+                raise AssertionError(f"{room} does not answer") from error
+            assert answer.status_code == 200, answer.text
 
         await eventually(answers, timeout=START_SECONDS)
 

@@ -61,6 +61,8 @@ class MemoryReaderLogs:
         self._marks: dict[UserId, _Mark] = {}
         self.failing: MeshError | None = None
         """Raised by every method while set."""
+        self.refused = 0
+        """How often it was raised."""
 
     def lose_all(self) -> None:
         """What a flush of the engine does."""
@@ -149,6 +151,7 @@ class MemoryReaderLogs:
 
     def _check(self) -> None:
         if self.failing is not None:
+            self.refused += 1
             raise self.failing
 
     def _now(self) -> int:
@@ -270,7 +273,7 @@ class MemoryGraph:
     failing: MeshError | None = None
     asked: int = 0
     """How often followers were streamed."""
-    learned: set[UserId] = field(default_factory=set)
+    learned: list[UserId] = field(default_factory=list)
     """Readers whose followed celebrities were asked for."""
 
     async def is_celebrity(self, author: UserId) -> bool:
@@ -293,8 +296,8 @@ class MemoryGraph:
         }
 
     async def followed_celebrities(self, viewer: UserId) -> frozenset[UserId]:
+        self.learned.append(viewer)
         self._check()
-        self.learned.add(viewer)
         return frozenset(
             whom
             for who, whom in self.follows

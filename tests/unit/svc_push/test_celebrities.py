@@ -8,7 +8,7 @@ from chassis import ids
 from domain.visibility import Visibility
 from svc_push.announcements import DEEP_EVERY
 from svc_push.missed import POSTS_OF_EACH, ROUNDS, RecentPosts
-from svc_push.model import EventKind, PostId, UserId, added, removed
+from svc_push.model import EventKind, Kind, Position, PostId, UserId, added, removed
 from tests.support.push import away
 from tests.support.push_process import HEARTBEAT, Client, Process, World, running
 
@@ -248,6 +248,120 @@ async def test_what_a_reader_is_owed_stays_due() -> None:
             await beat(a)
 
             assert await next_post(ann) == (EventKind.POST_ADDED, found)
+
+
+async def test_a_peer_that_is_away_is_not_asked_without_end() -> None:
+    """Readers who come meanwhile do not have all others asked for again."""
+    made = world()
+    async with running(made, "a") as (a,), a.stream(ANN) as ann, a.stream(BOB) as bob:
+        await ann.next()
+        made.graph.failing = away()
+        await a.celebrities.learn()
+        await bob.next()
+        await a.celebrities.learn()
+
+        assert made.graph.learned == [ANN, BOB]
+
+
+async def test_a_private_post_that_goes_is_not_told_of() -> None:
+    """Nobody but its author knows that it was there."""
+    made = world()
+    async with running(made, "a") as (a,), ann_at(a) as ann:
+        private = post(made, Visibility.PRIVATE)
+        await beat(a)
+        del made.posts.there[private]
+        for _ in range(DEEP_EVERY):
+            await beat(a)
+        public = post(made)
+        await announce(a, public)
+
+        assert await next_post(ann) == (EventKind.POST_ADDED, public)
+
+
+async def test_what_was_made_good_is_watched_too() -> None:
+    """A post that a reader was told when they came back may go as well."""
+    made = world()
+    async with running(made, "a", "b") as (a, b):
+        async with ann_at(a) as ann:
+            await beat(a)
+            last = await ann.next()
+        made.clock.advance(600)
+        found = post(made)
+        made.clock.advance(600)
+        async with b.stream(ANN, last.position) as ann:
+            await ann.next()
+            await beat(b)
+            first = await next_post(ann)
+            del made.posts.there[found]
+            for _ in range(DEEP_EVERY):
+                await beat(b)
+
+            assert first == (EventKind.POST_ADDED, found)
+            assert await next_post(ann) == (EventKind.POST_REMOVED, found)
+
+
+async def test_who_became_a_celebrity_is_noticed() -> None:
+    """Posts between becoming one and being noticed are made good."""
+    made = world()
+    made.graph.celebrities.clear()
+    async with running(made, "a") as (a,), ann_at(a) as ann:
+        made.clock.advance(60)
+        made.graph.celebrities = {EVE}
+        found = post(made)
+        for _ in range(20):
+            await beat(a)
+
+        assert await next_post(ann) == (EventKind.POST_ADDED, found)
+
+
+async def test_a_post_that_took_long_to_commit_is_found() -> None:
+    """Its id is older than the last look, which could not see it."""
+    made = world()
+    async with running(made, "a") as (a,), ann_at(a) as ann:
+        late = PostId(ids.floor_of(made.clock.now()))
+        made.clock.advance(5)
+        await beat(a)
+        made.posts.add(late, EVE)
+        await beat(a)
+
+        assert await next_post(ann) == (EventKind.POST_ADDED, late)
+
+
+async def test_a_late_post_is_found_for_a_reader_who_was_away() -> None:
+    """As for one who was there."""
+    made = world()
+    async with running(made, "a") as (a,):
+        async with ann_at(a) as ann:
+            late = PostId(ids.floor_of(made.clock.now()))
+            made.clock.advance(5)
+            await beat(a)
+            last = await ann.next()
+        made.posts.add(late, EVE)
+        made.clock.advance(600)
+        async with a.stream(ANN, last.position) as ann:
+            await ann.next()
+            await a.celebrities.learn()
+
+            assert await next_post(ann) == (EventKind.POST_ADDED, late)
+
+
+async def test_what_may_be_there_is_not_taken_for_gone() -> None:
+    """Of an author who wrote too much meanwhile, not everything is asked for."""
+    made = world()
+    async with running(made, "a") as (a,):
+        before = post(made)
+        await made.logs.visit(ANN, checked_ms=None)
+        await a.delivery.place([ANN], added(before, EVE))
+        opened = await made.logs.visit(ANN, checked_ms=None)
+        for _ in range((ROUNDS + 2) * POSTS_OF_EACH):
+            post(made)
+        await a.celebrities.make_good(ANN, opened)
+        log = await made.logs.visit(ANN, checked_ms=None)
+        after = Position(log.head.epoch, log.floor)
+        entries = await made.logs.read(ANN, after=after, limit=log.size)
+
+    assert entries is not None
+    assert {entry.change.kind for entry in entries} == {Kind.POST_ADDED}
 
 
 async def test_many_posts_are_asked_for_as_often_as_it_takes() -> None:

@@ -80,6 +80,18 @@ def test_what_comes_while_the_log_is_read_is_not_doubled() -> None:
     assert taken(connection) == [1, 2, 3, 4]
 
 
+def test_hints_out_of_order_make_no_gap() -> None:
+    """What came early is read from the log, unless the rest comes first."""
+    connection = begun()
+    for number in (3, 1, 2):
+        connection.offer(at(number), change(number))
+    before = connection.is_behind
+    connection.fill([Logged(number, change(number)) for number in (1, 2, 3)])
+
+    assert (before, connection.is_behind) == (True, False)
+    assert taken(connection) == [1, 2, 3]
+
+
 def test_a_head_further_on_leaves_it_behind() -> None:
     """A heartbeat finds what no hint told."""
     connection = begun()

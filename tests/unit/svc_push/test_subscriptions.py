@@ -1,9 +1,11 @@
 """What a client of a live stream, or one that polls, is given."""
 
-from chassis.errors import PermissionDenied, ResourceExhausted, Unavailable
-from chassis.testing import refuses
+import asyncio
 
-from svc_push.model import Change, EventKind, Position, PostId, UserId, added
+from chassis.errors import PermissionDenied, ResourceExhausted, Unavailable
+from chassis.testing import eventually, refuses
+
+from svc_push.model import Change, EventKind, Hint, Position, PostId, UserId, added
 from tests.support.push import away
 from tests.support.push_process import Process, World, running
 
@@ -211,6 +213,36 @@ async def test_a_stream_survives_an_engine_that_is_away() -> None:
 
         assert beat.kind is EventKind.HEARTBEAT
         assert await client.posts(1) == [1]
+
+
+async def test_a_gap_waits_for_an_engine_that_is_away() -> None:
+    """It is filled when the engine is back; nothing after it is sent before."""
+    world = World()
+    async with running(world, "a", "worker") as (a, worker), a.stream(ANN) as client:
+        first = await client.next()
+        world.network.is_losing = True
+        await place(worker, 1, 2)
+        world.logs.failing = away()
+        second = Position(first.position.epoch, 2)
+        a.connections.offer(added(PostId(2), EVE), [Hint(ANN, second)])
+        async with asyncio.TaskGroup() as group:
+            posts = group.create_task(client.posts(2))
+            await eventually(lambda: world.logs.refused > 0)
+            world.logs.failing = None
+            await a.subscriptions.beat()
+
+        assert posts.result() == [1, 2]
+
+
+async def test_leaving_needs_no_engine() -> None:
+    """A mark that cannot be taken back is not renewed either."""
+    world = World()
+    async with running(world, "a") as (a,):
+        async with a.stream(ANN) as client:
+            await client.next()
+            world.logs.failing = away()
+
+        assert a.connections.count(ANN) == 0
 
 
 async def test_no_stream_begins_without_its_log() -> None:

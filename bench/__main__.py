@@ -1,0 +1,76 @@
+"""python -m bench: measures, prints the table and keeps it under .feedmesh/bench/."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from bench import results
+from bench.create_post import create_post
+from bench.delivery import delivery
+from bench.fan_out import fan_out
+from bench.home_feed import home_feed
+from bench.http_feed import http_feed
+from bench.import_speed import import_speed
+from bench.results import Line
+from bench.shared import Run
+from bench.start_up import start_up
+
+# In the order of their run: fan-out has engines of its own, and comes when no mesh is
+# there yet; the import wants an empty one.
+LINES: dict[str, Callable[[Run], Awaitable[list[Line]]]] = {
+    "P3": fan_out,
+    "P11": start_up,
+    "import": import_speed,
+    "P1": home_feed,
+    "P2": http_feed,
+    "P4": create_post,
+    "P5": delivery,
+}
+FOLDER = Path(".feedmesh/bench")
+
+
+def main(
+    only: Annotated[
+        str, typer.Option(help="Comma-separated: " + ", ".join(LINES))
+    ] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Little of everything, to see that it runs.")
+    ] = False,
+    rounds: Annotated[
+        int, typer.Option(min=0, help="Of each line.", show_default="5, or 2 if quick")
+    ] = 0,
+    folder: Annotated[
+        Path, typer.Option(help="Where results go; data of meshes, meanwhile.")
+    ] = FOLDER,
+) -> None:
+    """Measure feedmesh against its ceilings, driven in turn in the same run.
+
+    Ratios are comparable between machines, and larger is better; absolute figures are
+    not. Let nothing else run meanwhile.
+    """
+    names = [name for name in only.split(",") if name] or list(LINES)
+    if unknown := [name for name in names if name not in LINES]:
+        raise typer.BadParameter(f"no such line: {', '.join(unknown)}")
+    uvloop.run(_measure(names, folder.absolute(), quick, rounds or (2 if quick else 5)))
+
+
+async def _measure(names: list[str], folder: Path, quick: bool, rounds: int) -> None:
+    lines: list[Line] = []
+    async with AsyncExitStack() as stack:
+        run = Run(folder=folder, stack=stack, quick=quick, rounds=rounds)
+        for name, measure in LINES.items():
+            if name in names:
+                print(f"{name} …", flush=True)
+                lines += await measure(run)
+                results.show(lines[-1:])
+    results.show(lines)
+    path = results.keep(lines, folder, quick=quick)
+    print(f"\nkept in {path}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
