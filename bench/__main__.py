@@ -1,5 +1,6 @@
 """python -m bench: measures, prints the table and keeps it under .feedmesh/bench/."""
 
+import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench.import_speed import import_speed
 from bench.results import Line
 from bench.shared import Run
 from bench.start_up import start_up
+from meshctl.console import quieten
 
 # In the order of their run: fan-out has engines of its own, and comes when no mesh is
 # there yet; the import wants an empty one.
@@ -52,25 +54,35 @@ def main(
     Ratios are comparable between machines, and larger is better; absolute figures are
     not. Let nothing else run meanwhile.
     """
+    quieten()
     names = [name for name in only.split(",") if name] or list(LINES)
     if unknown := [name for name in names if name not in LINES]:
         raise typer.BadParameter(f"no such line: {', '.join(unknown)}")
-    uvloop.run(_measure(names, folder.absolute(), quick, rounds or (2 if quick else 5)))
+    rounds = rounds or (2 if quick else 5)
+    is_whole = uvloop.run(_measure(names, folder.absolute(), quick, rounds))
+    raise typer.Exit(0 if is_whole else 1)
 
 
-async def _measure(names: list[str], folder: Path, quick: bool, rounds: int) -> None:
+async def _measure(names: list[str], folder: Path, quick: bool, rounds: int) -> bool:
     lines: list[Line] = []
+    is_whole = True
     async with AsyncExitStack() as stack:
         run = Run(folder=folder, stack=stack, quick=quick, rounds=rounds)
         for name, measure in LINES.items():
             if name in names:
                 print(f"{name} …", flush=True)
-                lines += await measure(run)
-                results.show(lines[-1:])
+                try:
+                    lines += await measure(run)
+                except Exception:  # noqa: BLE001 - the other lines are worth having
+                    traceback.print_exc()
+                    is_whole = False
     results.show(lines)
     path = results.keep(lines, folder, quick=quick)
     print(f"\nkept in {path}")
+    return is_whole
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

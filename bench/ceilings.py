@@ -6,9 +6,11 @@ python -m bench.ceilings http PORT BYTES NEXT     HTTP in front of NEXT
 python -m bench.ceilings insert PORT BYTES DSN    one single-row insert a call
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import grpc
@@ -26,14 +28,16 @@ CREATE TABLE IF NOT EXISTS bench_single (
 """
 INSERT = "INSERT INTO bench_single (body) VALUES ($1)"
 
-Handler = Callable[[bytes, grpc.aio.ServicerContext[bytes, bytes]], Awaitable[bytes]]
-Method = grpc.RpcMethodHandler[bytes, bytes]
-Call = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+Handler = Callable[[bytes, "Context"], Awaitable[bytes]]
+# Generic to the type checker alone.
+Call: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 async def serve(port: str, handler: Handler) -> None:
-    method: Method = grpc.unary_unary_rpc_method_handler(handler)
+    method: grpc.RpcMethodHandler[bytes, bytes]
+    method = grpc.unary_unary_rpc_method_handler(handler)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("bench.Echo", {"Call": method}),)
@@ -46,9 +50,7 @@ async def serve(port: str, handler: Handler) -> None:
 async def echo(port: str, size: str) -> None:
     body = bytes(int(size))
 
-    async def call(
-        request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
-    ) -> bytes:
+    async def call(request: bytes, context: Context) -> bytes:
         return body
 
     await serve(port, call)
@@ -59,9 +61,7 @@ async def relay(port: str, size: str, target: str) -> None:
     async with grpc.aio.insecure_channel(target) as channel:
         behind: Call = channel.unary_unary(METHOD)
 
-        async def call(
-            request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
-        ) -> bytes:
+        async def call(request: bytes, context: Context) -> bytes:
             await behind(request)
             return body
 
@@ -96,9 +96,7 @@ async def insert(port: str, size: str, dsn: str) -> None:
     async with asyncpg.create_pool(dsn, min_size=8, max_size=16) as pool:
         await pool.execute(TABLE)
 
-        async def call(
-            request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
-        ) -> bytes:
+        async def call(request: bytes, context: Context) -> bytes:
             async with pool.acquire() as connection, connection.transaction():
                 await connection.execute(INSERT, request)
             return body

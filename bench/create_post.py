@@ -12,6 +12,7 @@ import statistics
 from feedmesh.ingest.v1 import post_pb2
 
 from bench import cpu
+from bench.ceilings import Call
 from bench.load import drive
 from bench.mesh import Mesh
 from bench.processes import ceiling
@@ -32,7 +33,7 @@ async def create_post(run: Run) -> list[Line]:
     authors = [(mesh.identity(author),) for author in world.crowd[:1_000]]
     number_of = itertools.count()
     async with mesh.channel("ingest") as channel:
-        create = channel.unary_unary(PATH)
+        create: Call = channel.unary_unary(PATH)
 
         def request(number: int) -> bytes:
             return post_pb2.CreatePostRequest(
@@ -54,22 +55,23 @@ async def create_post(run: Run) -> list[Line]:
         ):
             await drive(lambda n: ask(request(n)), calls=500, in_flight=IN_FLIGHT)
             ours, its, rates = [], [], []
-            spent, later = cpu.Spent(), cpu.Spent()
+            spent, later, failed = cpu.Spent(), cpu.Spent(), 0
             for _ in range(run.rounds):
                 before = mesh.spent()
                 driven = await drive(post, calls=calls, in_flight=IN_FLIGHT)
-                cost = cpu.since(mesh.pid, before)
-                spent.update(cost)
+                cost = mesh.spent().since(before)
+                spent += cost
                 ours.append(cost.without(*FOR_READERS) / calls * 1e6)
                 rates.append(driven.rate)
+                failed += driven.failed
                 await _settled(mesh)
-                later.update(cpu.since(mesh.pid, before))
+                later += mesh.spent().since(before)
 
                 before, stored = insert.spent(), mesh.spent()
                 await drive(lambda n: ask(request(n)), calls=calls, in_flight=IN_FLIGHT)
-                stores = cpu.since(mesh.pid, stored)
-                cost = cpu.since(insert.pid, before)
-                total = cost.total() + stores.of("postgres/postgres", "postgres")
+                stores = mesh.spent().since(stored)
+                cost = insert.spent().since(before)
+                total = cost.without() + stores.of("postgres/postgres", "postgres")
                 its.append(total / calls * 1e6)
     rounds = Rounds(ours, its)
     mine, theirs = rounds.medians
@@ -85,9 +87,9 @@ async def create_post(run: Run) -> list[Line]:
             goal=GOAL,
             load=load,
             notes=[
-                f"{rounds} µs; {statistics.median(rates):,.0f} posts/s",
-                f"µs a post until the last was acknowledged: {spent.per(posts)}",
-                f"until all consumers had done with it: {later.per(posts)}",
+                f"{rounds} µs; {statistics.median(rates):,.0f} posts/s, {failed} failed",
+                f"µs a post until the last was acknowledged: {spent.by_kind(posts)}",
+                f"until all consumers had done with it: {later.by_kind(posts)}",
             ],
         )
     ]
@@ -104,15 +106,13 @@ async def _settled(mesh: Mesh) -> None:
         )
 
         async def placed() -> bool:
-            return (
-                await feed.fetchval(
-                    "SELECT count(*) FROM feed_entry JOIN"
-                    " unnest($1::bigint[], $2::bigint[]) AS new (post_id, viewer_id)"
-                    " USING (viewer_id, post_id)",
-                    [row[0] for row in newest],
-                    [row[1] for row in newest],
-                )
-                == 100
+            found = await feed.fetchval(
+                "SELECT count(*) FROM feed_entry JOIN"
+                " unnest($1::bigint[], $2::bigint[]) AS new (post_id, viewer_id)"
+                " USING (viewer_id, post_id)",
+                [row[0] for row in newest],
+                [row[1] for row in newest],
             )
+            return int(found) == len(newest)
 
         await until(placed, every=0.2, seconds=120)

@@ -99,8 +99,8 @@ async def _loud(
     return [
         (
             (
-                f"P5 in feeds: a post by an author with {len(viewers):,} followers, until"
-                " all feeds hold it"
+                f"P5 in feeds: a post by an author with {len(viewers):,} followers,"
+                " until all feeds hold it"
             ),
             statistics.median(placed),
             GOAL_FEEDS,
@@ -149,13 +149,17 @@ async def _steady(
         quantile(late, 0.95),
         GOAL_SOCKET,
         [
-            (
-                f"{len(late):,} deliveries of {posts:,} posts: p50"
-                f" {quantile(late, 0.5) * 1e3:.0f} ms, p99 {quantile(late, 0.99) * 1e3:.0f}"
-                f" ms, last {late[-1] * 1e3:.0f} ms; acknowledged p95"
-                f" {driven.quantile(0.95) * 1e3:.0f} ms"
-            )
+            f"{len(late):,} deliveries of {posts:,} posts: {_quantiles(late)}",
+            f"acknowledged: {_quantiles(driven.latencies)}",
         ],
+    )
+
+
+def _quantiles(ordered: list[float]) -> str:
+    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "last": 1.0}
+    return ", ".join(
+        f"{name} {quantile(ordered, share) * 1e3:.0f} ms"
+        for name, share in shares.items()
     )
 
 
@@ -210,8 +214,10 @@ async def _write(
     """The id of a new post."""
     body = orjson.dumps({"text": world.text(number)})
     opened = await writers.get()
-    answer = await opened.post("/v1/posts", bearer(mesh.token(author)), body)
-    writers.put_nowait(opened)
+    try:
+        answer = await opened.post("/v1/posts", bearer(mesh.token(author)), body)
+    finally:
+        writers.put_nowait(opened)
     return int(orjson.loads(answer)["post"]["postId"])
 
 

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from datetime import timedelta
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit, urlunsplit
 
@@ -68,16 +69,13 @@ class Followers:
 
 
 async def fan_out(run: Run) -> list[Line]:
-    run.folder.mkdir(parents=True, exist_ok=True)
     with (
         TemporaryDirectory(prefix="fan-out-", dir=run.folder) as folder,
         ExitStack() as engines,
     ):
         started = await asyncio.to_thread(
             engines.enter_context,
-            open_engines(
-                run.folder / folder, Ports.free(), only=("postgres", "valkey")
-            ),
+            open_engines(Path(folder), Ports.free(), only=("postgres", "valkey")),
         )
         try:
             return [await _measured(run, started)]
@@ -92,7 +90,7 @@ async def _measured(run: Run, engines: Engines) -> Line:
     author = UserId(allot.next())
     pages = [viewers[at : at + PAGE] for at in range(0, FOLLOWERS, PAGE)]
     async with AsyncExitStack() as stack:
-        ours = await _ours(stack, engines, pages)
+        ours, generations = await _ours(stack, engines, pages)
         raw = await _ceiling(stack, engines)
 
         async def place(_: int) -> None:
@@ -114,6 +112,7 @@ async def _measured(run: Run, engines: Engines) -> Line:
             mine.append(driven.rate * (FOLLOWERS + 1))
             driven = await drive(unnest, calls=posts, in_flight=POSTS_IN_FLIGHT)
             its.append(driven.rate * FOLLOWERS)
+        given_up = await generations.current()
     rounds = Rounds(mine, its)
     rate, ceiling = rounds.medians
     return Line(
@@ -125,13 +124,16 @@ async def _measured(run: Run, engines: Engines) -> Line:
         ratio=rate / ceiling,
         goal=GOAL,
         load=load,
-        notes=[f"{rounds} entries/s"],
+        notes=[
+            f"{rounds} entries/s",
+            f"appends to hot feeds that Valkey was too slow for: {given_up}",
+        ],
     )
 
 
 async def _ours(
     stack: AsyncExitStack, engines: Engines, pages: Sequence[list[UserId]]
-) -> FeedFanOut:
+) -> tuple[FeedFanOut, PostgresGenerations]:
     """Fan-out as in svc_feed/wiring.py, and the hot feeds of all viewers."""
     settings = FeedSettings()
     metrics = CollectorRegistry()
@@ -149,16 +151,16 @@ async def _ours(
         ttl=timedelta(hours=1),
     )
     await _fill(hot_feeds, pages)
-    return FeedFanOut(
+    generations = PostgresGenerations(shards=shards)
+    fan_out = FeedFanOut(
         index=PostgresFeedIndex(
             shards=shards, read_seconds=settings.index_read_seconds
         ),
-        hot_feeds=DoubtedHotFeeds(
-            hot_feeds=hot_feeds, generations=PostgresGenerations(shards=shards)
-        ),
+        hot_feeds=DoubtedHotFeeds(hot_feeds=hot_feeds, generations=generations),
         graph=Followers(pages=pages),
         in_flight=settings.fan_out_pages,
     )
+    return fan_out, generations
 
 
 async def _fill(hot_feeds: ValkeyHotFeeds, pages: Sequence[list[UserId]]) -> None:

@@ -5,6 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
+class HttpError(Exception):
+    """An answer that is none of success."""
+
+
 class Connection:
     """One connection, for one request at a time."""
 
@@ -28,7 +32,8 @@ class Connection:
         """The lines of an endless answer, once its head has come."""
         headers += b"accept: text/event-stream\r\n"
         self._send(b"GET " + path.encode(), headers)
-        await self._head()
+        if not _is_success(head := await self._head()):
+            raise HttpError(head.decode(errors="replace"))
         while line := await self._reader.readline():
             yield line
 
@@ -36,7 +41,11 @@ class Connection:
         self._send(line, headers, body)
         head = await self._head()
         at = head.index(b"content-length:") + len(b"content-length:")
-        return await self._reader.readexactly(int(head[at : head.index(b"\r\n", at)]))
+        length = int(head[at : head.index(b"\r\n", at)])
+        answer = await self._reader.readexactly(length)
+        if not _is_success(head):
+            raise HttpError(answer.decode(errors="replace"))
+        return answer
 
     def _send(self, line: bytes, headers: bytes, body: bytes = b"") -> None:
         self._writer.write(
@@ -44,11 +53,11 @@ class Connection:
         )
 
     async def _head(self) -> bytes:
-        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
-        if head[9:11] != b"20":
-            more = await self._reader.read(2000)
-            raise RuntimeError((head + more).decode(errors="replace"))
-        return head
+        return (await self._reader.readuntil(b"\r\n\r\n")).lower()
+
+
+def _is_success(head: bytes) -> bool:
+    return head.split(b" ", 2)[1].startswith(b"20")
 
 
 @asynccontextmanager

@@ -38,8 +38,10 @@ async def http_feed(run: Run) -> list[Line]:
 
         async def page(number: int) -> None:
             opened = ours_open.pop()
-            await opened.get(PATH, tokens[number % len(tokens)])
-            ours_open.append(opened)
+            try:
+                await opened.get(PATH, tokens[number % len(tokens)])
+            finally:
+                ours_open.append(opened)
 
         async def chained(number: int) -> None:
             opened = its_open.pop()
@@ -47,7 +49,7 @@ async def http_feed(run: Run) -> list[Line]:
             its_open.append(opened)
 
         ours, its, rates = [], [], []
-        spent = cpu.Spent()
+        spent, failed = cpu.Spent(), 0
         for _ in range(run.rounds):
             before = mesh.spent()
             driven = await drive(page, calls=calls, in_flight=CONNECTIONS)
@@ -55,6 +57,7 @@ async def http_feed(run: Run) -> list[Line]:
             spent += cost
             ours.append(cost.each(calls))
             rates.append(driven.rate)
+            failed += driven.failed
 
             chain = (http, relay, echo)
             started = [one.spent() for one in chain]
@@ -81,7 +84,7 @@ async def http_feed(run: Run) -> list[Line]:
                     f"{rounds} µs; {statistics.median(rates):,.0f} pages/s;"
                     f" {size:.0f} bytes"
                 ),
-                f"µs a page: {spent.by_kind(calls * run.rounds)}",
+                f"{failed} failed; µs a page: {spent.by_kind(calls * run.rounds)}",
             ],
         )
     ]

@@ -105,7 +105,6 @@ class Mesh:
 @asynccontextmanager
 async def running_mesh(parent: Path) -> AsyncIterator[Mesh]:
     """A mesh from nothing, in a folder below parent that is removed afterwards."""
-    parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="mesh-", dir=parent) as folder:
         offset = _offset()
         began = time.perf_counter()
@@ -129,8 +128,9 @@ async def running_mesh(parent: Path) -> AsyncIterator[Mesh]:
 
 
 def environment() -> dict[str, str]:
-    """Ours, but for what would have the mesh use engines or secrets of others."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("FEEDMESH_")}
+    """Ours, but for settings: the mesh is measured as it comes."""
+    ours = ("FEEDMESH_", "GRPC_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
 
 
 def _offset() -> int:

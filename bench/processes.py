@@ -16,7 +16,7 @@ import grpc.aio
 from chassis.embedded.engines import free_ports
 
 from bench import cpu
-from bench.ceilings import METHOD
+from bench.ceilings import METHOD, Call
 
 ROOT = Path(__file__).resolve().parents[1]
 # Ends what it starts when we end, however that comes about.
@@ -41,9 +41,7 @@ class Ceiling:
         return cpu.spent(self.pid)
 
     @contextlib.asynccontextmanager
-    async def caller(
-        self,
-    ) -> AsyncIterator[grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]:
+    async def caller(self) -> AsyncIterator[Call]:
         """Calls the one method that there is."""
         async with grpc.aio.insecure_channel(self.target) as channel:
             yield channel.unary_unary(METHOD)

@@ -26,6 +26,9 @@ class Run:
         """So much in earnest, so little to see that it works."""
         return quick if self.quick else full
 
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
     async def mesh(self) -> Mesh:
         """The mesh of all lines but those that need one of their own."""
         if self._mesh is None:

@@ -19,6 +19,7 @@ from bench.mesh import Mesh
 from meshctl import datasets
 from meshctl.connection import Connection, connect_as_service
 from meshctl.import_follows import Edge, import_follows
+from meshctl.patience import patiently
 
 # Of generated graphs.
 PEOPLE = 4_000
@@ -107,9 +108,12 @@ async def _write(
     ids: list[int] = []
 
     async def post(number: int) -> None:
-        answer = await connection.posts.CreatePost(
-            post_pb2.CreatePostRequest(text=world.text(number)),
-            metadata=Connection.acting_as(by[number]),
+        request = post_pb2.CreatePostRequest(
+            text=world.text(number), request_id=f"world-{number}"
+        )
+        who = Connection.acting_as(by[number])
+        answer = await patiently(
+            lambda: connection.posts.CreatePost(request, metadata=who)
         )
         ids.append(answer.post.post_id)
 
@@ -136,7 +140,9 @@ async def until(
 ) -> None:
     """Waits until check() answers True; TimeoutError when it does not."""
     async with asyncio.timeout(seconds):
-        while not await check():
+        while True:
+            if await check():
+                return
             await asyncio.sleep(every)
 
 
@@ -168,7 +174,7 @@ def large_graph(*, most: int) -> list[Edge]:
 
 
 def _generated(dice: random.Random, most: int) -> Iterable[Edge]:
-    edges = {}
+    edges: dict[Edge, None] = {}
     people = most * 2 // 3
     while len(edges) < most:
         follower = dice.randrange(people)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ from chassis.errors import Aborted
 from .datasets import TEXT_LIMIT, Action, ActionKind
 from .patience import patiently
 
-# Authors at work at once.
+# Lines under way at once.
 IN_FLIGHT = 64
 
 ActAs = Callable[[int], Sequence[tuple[str, str]]]
@@ -58,39 +59,57 @@ class ActivityImport:
         self._texts = texts
         self._on_action = on_action
         self._newest: dict[str, int] = {}
-        self._first_posts: dict[str, asyncio.Lock] = {}
+        self._has_posted: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._places = asyncio.Semaphore(IN_FLIGHT)
         self.result = ImportedActivity()
 
     async def run(self, actions: Iterable[Action]) -> ImportedActivity:
         """Replays the actions; raises the first error of any of them."""
-        by_author: dict[str, list[Action]] = {}
-        for action in actions:
-            by_author.setdefault(action.actor, []).append(action)
-        waiting = iter(by_author.values())
-
-        async def worker() -> None:
-            for lines in waiting:
-                for action in lines:
-                    await self._one(action)
-                    self._on_action(1)
-
+        # Whether a target needs a first post follows from the file alone, not from
+        # how far other authors are: a second run decides as the first one did.
+        authors: set[str] = set()
+        turns: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
-            for _ in range(IN_FLIGHT):
-                group.create_task(worker())
+            for action in actions:
+                mentions = action.kind is ActionKind.MENTION
+                author = action.actor if mentions else action.target
+                writes_first = not mentions and author not in authors
+                authors.add(author)
+                # Places are given in the order of the lines, and lines wait for
+                # earlier ones only: the earliest under way can always go on.
+                await self._places.acquire()
+                turns[action.actor] = group.create_task(
+                    self._one(action, turns.get(action.actor), writes_first)
+                )
         return self.result
 
-    async def _one(self, action: Action) -> None:
+    async def _one(
+        self, action: Action, before: asyncio.Task[None] | None, writes_first: bool
+    ) -> None:
+        """One line, after the line before it of the same author."""
+        try:
+            if before is not None:
+                await asyncio.wait([before])
+            if writes_first:
+                text = self._text(action.target)
+                await self._post(action.target, text, key=f"first-{action.target}")
+            await self._act(action)
+            self._on_action(1)
+        finally:
+            self._places.release()
+
+    async def _act(self, action: Action) -> None:
         if action.kind is ActionKind.MENTION:
             text = f"@{action.target} {self._text(str(action.line))}"
             await self._post(action.actor, text, key=f"line-{action.line}")
             return
 
-        target = await self._newest_of(action.target)
+        await self._has_posted[action.target].wait()
         try:
             if action.kind is ActionKind.SHARE:
-                await self._share(action, target)
+                await self._share(action, self._newest[action.target])
             else:
-                await self._comment(action, target)
+                await self._comment(action, self._newest[action.target])
         except Aborted:
             # An earlier run did this line when another post was the newest.
             self.result.repeats += 1
@@ -123,15 +142,6 @@ class ActivityImport:
         else:
             self.result.comments += 1
 
-    async def _newest_of(self, handle: str) -> int:
-        """The newest post of a person, who writes one if there is none."""
-        if handle in self._newest:
-            return self._newest[handle]
-        async with self._first_posts.setdefault(handle, asyncio.Lock()):
-            if handle not in self._newest:
-                await self._post(handle, self._text(handle), key=f"first-{handle}")
-        return self._newest[handle]
-
     async def _post(self, author: str, text: str, *, key: str) -> None:
         answer = await self._create(
             author, post_pb2.CreatePostRequest(text=text[:TEXT_LIMIT], request_id=key)
@@ -143,6 +153,7 @@ class ActivityImport:
         post_id = answer.post.post_id
         self.result.placed.append((post_id, author, 0))
         self._newest[author] = max(post_id, self._newest.get(author, 0))
+        self._has_posted[author].set()
 
     async def _create(
         self, author: str, request: post_pb2.CreatePostRequest

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from feedmesh.ingest.v1.events_pb2 import PostDeleted
+from feedmesh.ingest.v1.post_pb2 import VISIBILITY_UNSPECIFIED as UNSPECIFIED
 
 from chassis.outbox import Draft, Outbox
 from chassis.postgres import Statements
@@ -20,7 +21,7 @@ FOR UPDATE
 
 DELETE = """
 DELETE FROM post WHERE post_id = ANY($1::bigint[])
-RETURNING post_id, author_id, version, share_of
+RETURNING post_id, author_id, version, share_of, visibility
 """
 
 REMEMBER = """
@@ -74,6 +75,10 @@ class Deletion:
                     post_id=row["post_id"],
                     author_id=row["author_id"],
                     share_of=row["share_of"],
+                    # An edit may have narrowed it: then others had it, too.
+                    visibility=row["visibility"]
+                    if row["version"] == 1
+                    else UNSPECIFIED,
                 ),
                 aggregate_id=row["post_id"],
                 version=row["version"] + 1,

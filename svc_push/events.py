@@ -10,8 +10,6 @@ from feedmesh.graph.v1.events_pb2 import (
 )
 from feedmesh.ingest.v1.events_pb2 import PostDeleted, PostPublished
 
-from domain.visibility import Visibility
-
 from .delivery import Announcer
 from .model import PostId, SignalKind, UserId, added, removed
 from .readers import Readers
@@ -46,8 +44,7 @@ class TellDeleted:
     async def handle(self, event: PostDeleted) -> None:
         occurred = event.envelope.occurred_at.ToDatetime(UTC)
         change = removed(PostId(event.post_id), UserId(event.author_id), occurred)
-        # Who could see it is not known any more: whoever may have is told.
-        await self._announcer.tell(change, Visibility.UNSPECIFIED)
+        await self._announcer.tell(change, event.visibility)
 
 
 class ForgetDeleted:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
@@ -28,6 +29,9 @@ ROOMS = ("svc_graph", "svc_ingest", "svc_feed", "svc_rank", "svc_push", "gateway
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 # A line of an RPC's `Errors:` list.
 ERROR_LINE = re.compile(r"^\s*[A-Z_]+ / ([A-Z_]+):", re.MULTILINE)
+
+# Untyped where it comes from.
+HTTP: Any = annotations_pb2.http
 
 Files = list[descriptor_pb2.FileDescriptorProto]
 
@@ -57,8 +61,8 @@ def fill(found: re.Match[str], files: Files) -> str:
 
 def contract() -> Files:
     image = (ROOT / "chassis" / "image.binpb").read_bytes()
-    files = descriptor_pb2.FileDescriptorSet.FromString(image).file
-    return [file for file in files if file.name.startswith("feedmesh/")]
+    everything = descriptor_pb2.FileDescriptorSet.FromString(image).file
+    return [file for file in everything if file.name.startswith("feedmesh/")]
 
 
 def errors(files: Files) -> Iterator[str]:
@@ -128,7 +132,7 @@ def settings(_: Files) -> Iterator[str]:
 def settings_of(
     title: str, cls: type[ServiceSettings], *, skip: set[str]
 ) -> Iterator[str]:
-    fields = {name: f for name, f in cls.model_fields.items() if name not in skip}
+    fields = {name: field for name, field in cls.model_fields.items() if name not in skip}
     if not fields:
         return
     prefix = f"FEEDMESH_{cls.room.upper()}_" if skip else "FEEDMESH_"
@@ -167,7 +171,7 @@ def comment_at(file: descriptor_pb2.FileDescriptorProto, path: list[int]) -> str
     return ""
 
 
-def handlers(room: str) -> Iterator[type]:
+def handlers(room: str) -> Iterator[Any]:
     """Event consumers of a room: classes with an event and a durable name."""
     if not (ROOT / room / "events.py").exists():
         return
@@ -178,7 +182,7 @@ def handlers(room: str) -> Iterator[type]:
 
 
 def route(method: descriptor_pb2.MethodDescriptorProto) -> str:
-    rule = method.options.Extensions[annotations_pb2.http]
+    rule = method.options.Extensions[HTTP]
     verb = rule.WhichOneof("pattern")
     return f"`{verb.upper()} {getattr(rule, verb)}`" if verb else "internal"
 

@@ -62,12 +62,15 @@ async def is_refused(
     path, request = f"/{method}", b""
     try:
         if methods()[path].server_streaming:
-            stream: grpc.aio.UnaryStreamCall[bytes, bytes]
-            stream = channel.unary_stream(path)(request, metadata=metadata, timeout=5)
+            subscribe: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+            subscribe = channel.unary_stream(path)
+            stream = subscribe(request, metadata=metadata, timeout=5)
             await stream.read()
             stream.cancel()
         else:
-            await channel.unary_unary(path)(request, metadata=metadata, timeout=5)
+            unary: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+            unary = channel.unary_unary(path)
+            await unary(request, metadata=metadata, timeout=5)
     except grpc.aio.AioRpcError as error:
         return error.code() in REFUSED
     return False

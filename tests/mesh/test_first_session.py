@@ -29,7 +29,7 @@ async def test_a_post_reaches_the_ranked_feed_of_a_follower(mesh: Mesh) -> None:
         page = await ann.feed()
 
         assert page["servedAs"] == "SERVED_AS_RANKED"
-        (item,) = page["items"]  # type: ignore[misc] # JSON
+        (item,) = page["items"]
         assert item["post"]["text"] == "hello, mesh"
         assert item["author"]["handle"] == ben.handle
         assert item["reason"] == "REASON_FOLLOWED"

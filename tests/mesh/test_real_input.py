@@ -45,7 +45,7 @@ class Imported:
     sparse: ImportedFollows
     activity: ImportedActivity
 
-    async def feed(self, reader: str, order: feed_pb2.Order) -> list[int]:
+    async def feed(self, reader: str, order: feed_pb2.Order.ValueType) -> list[int]:
         """All post ids of a reader's feed, page by page."""
         found: list[int] = []
         token = ""

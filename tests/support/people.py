@@ -2,11 +2,16 @@
 
 import itertools
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
 from chassis.testing import eventually
+
+# Answers as they come: the tests say what should be in them.
+Json = dict[str, Any]
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count()
@@ -26,15 +31,22 @@ class Person:
         return {"authorization": f"Bearer {self.token}"}
 
     async def call(
-        self, method: str, path: str, *, status: int | None = None, **options: object
+        self,
+        method: str,
+        path: str,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        params: Mapping[str, Any] | None = None,
     ) -> httpx.Response:
         """A call under /v1; fails unless the status is the one (or any 2xx)."""
-        headers = {**self.headers, **(options.pop("headers", None) or {})}  # type: ignore[dict-item] # headers is a dict where it is given
         answer = await self.client.request(
             method,
             f"/v1{path}",
-            headers=headers,
-            **options,  # type: ignore[arg-type] # httpx takes many
+            headers=self.headers | dict(headers or {}),
+            json=json,
+            params=params,
         )
         ok = answer.is_success if status is None else answer.status_code == status
         assert ok, f"{method} {path}: {answer.status_code} {answer.text}"
@@ -47,13 +59,12 @@ class Person:
         answer = await self.call("POST", "/posts", json={"text": text, **fields})
         return str(answer.json()["post"]["postId"])
 
-    async def feed(self, **query: object) -> dict[str, object]:
+    async def feed(self, **query: object) -> Json:
         answer = await self.call("GET", "/feed", params=query)
         return dict(answer.json())
 
     async def feed_ids(self, **query: object) -> list[str]:
         items = (await self.feed(**query)).get("items", [])
-        assert isinstance(items, list)
         return [item["post"]["postId"] for item in items]
 
     async def sees(self, post_id: str) -> None:

@@ -112,12 +112,15 @@ class PostDeleted(_message.Message):
     POST_ID_FIELD_NUMBER: _builtins.int
     AUTHOR_ID_FIELD_NUMBER: _builtins.int
     SHARE_OF_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
     post_id: _builtins.int
     """Which."""
     author_id: _builtins.int
     """Who wrote it."""
     share_of: _builtins.int
     """Post that it shared; 0 when none."""
+    visibility: _post_pb2.Visibility.ValueType
+    """Who could see it; unset when that may have changed in its life."""
     @_builtins.property
     def envelope(self) -> _types_pb2.EventEnvelope:
         """Head of the event."""
@@ -129,10 +132,11 @@ class PostDeleted(_message.Message):
         post_id: _builtins.int = ...,
         author_id: _builtins.int = ...,
         share_of: _builtins.int = ...,
+        visibility: _post_pb2.Visibility.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_id", b"author_id", "envelope", b"envelope", "post_id", b"post_id", "share_of", b"share_of"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_id", b"author_id", "envelope", b"envelope", "post_id", b"post_id", "share_of", b"share_of", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,7 +29,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x65\x65\x64mesh/push/v1/push.proto\x12\x10\x66\x65\x65\x64mesh.push.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!feedmesh/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdc\x02\n\tLiveEvent\x12\x1a\n\x08position\x18\x01 \x01(\tR\x08position\x12;\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noccurredAt\x12<\n\npost_added\x18\x03 \x01(\x0b\x32\x1b.feedmesh.push.v1.PostAddedH\x00R\tpostAdded\x12\x42\n\x0cpost_removed\x18\x04 \x01(\x0b\x32\x1d.feedmesh.push.v1.PostRemovedH\x00R\x0bpostRemoved\x12/\n\x05reset\x18\x05 \x01(\x0b\x32\x17.feedmesh.push.v1.ResetH\x00R\x05reset\x12;\n\theartbeat\x18\x06 \x01(\x0b\x32\x1b.feedmesh.push.v1.HeartbeatH\x00R\theartbeatB\x06\n\x04kind\"A\n\tPostAdded\x12\x17\n\x07post_id\x18\x01 \x01(\x03R\x06postId\x12\x1b\n\tauthor_id\x18\x02 \x01(\x03R\x08\x61uthorId\"C\n\x0bPostRemoved\x12\x17\n\x07post_id\x18\x01 \x01(\x03R\x06postId\x12\x1b\n\tauthor_id\x18\x02 \x01(\x03R\x08\x61uthorId\"\x07\n\x05Reset\"\x0b\n\tHeartbeat\"Z\n\x10SubscribeRequest\x12\x46\n\x08position\x18\x01 \x01(\tB*\xe2\x41\x01\x01\xbaH#r!2\x1f^([0-9a-z]{1,16}:[0-9]{1,19})?$R\x08position\"F\n\x11SubscribeResponse\x12\x31\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1b.feedmesh.push.v1.LiveEventR\x05\x65vent\"y\n\x0bSyncRequest\x12@\n\x05since\x18\x01 \x01(\tB*\xe2\x41\x01\x01\xbaH#r!2\x1f^([0-9a-z]{1,16}:[0-9]{1,19})?$R\x05since\x12(\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\"z\n\x0cSyncResponse\x12\x33\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.feedmesh.push.v1.LiveEventR\x06\x65vents\x12\x1a\n\x08position\x18\x02 \x01(\tR\x08position\x12\x19\n\x08has_more\x18\x03 \x01(\x08R\x07hasMore2\xba\x02\n\x0bPushService\x12\xae\x01\n\tSubscribe\x12\".feedmesh.push.v1.SubscribeRequest\x1a#.feedmesh.push.v1.SubscribeResponse\"V\x90\x02\x01\xaa\xd4\x18=\x08\x02*\r\n\thandshake\x10\x01\x30\x01H\x02R&\n\x08position\x12\x0e\x65vent.position\x1a\nevent.kind\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/stream0\x01\x12z\n\x04Sync\x12\x1d.feedmesh.push.v1.SyncRequest\x1a\x1e.feedmesh.push.v1.SyncResponse\"3\x90\x02\x01\xaa\xd4\x18\x1c\x08\x02\x12\x08\x08\x01\x10\x80\xca\xb5\xee\x01 \x01*\x08\n\x04read\x10\x01\x30\x01H\x02\x82\xd3\xe4\x93\x02\n\x12\x08/v1/syncb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x65\x65\x64mesh/push/v1/push.proto\x12\x10\x66\x65\x65\x64mesh.push.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!feedmesh/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdc\x02\n\tLiveEvent\x12\x1a\n\x08position\x18\x01 \x01(\tR\x08position\x12;\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noccurredAt\x12<\n\npost_added\x18\x03 \x01(\x0b\x32\x1b.feedmesh.push.v1.PostAddedH\x00R\tpostAdded\x12\x42\n\x0cpost_removed\x18\x04 \x01(\x0b\x32\x1d.feedmesh.push.v1.PostRemovedH\x00R\x0bpostRemoved\x12/\n\x05reset\x18\x05 \x01(\x0b\x32\x17.feedmesh.push.v1.ResetH\x00R\x05reset\x12;\n\theartbeat\x18\x06 \x01(\x0b\x32\x1b.feedmesh.push.v1.HeartbeatH\x00R\theartbeatB\x06\n\x04kind\"A\n\tPostAdded\x12\x17\n\x07post_id\x18\x01 \x01(\x03R\x06postId\x12\x1b\n\tauthor_id\x18\x02 \x01(\x03R\x08\x61uthorId\"C\n\x0bPostRemoved\x12\x17\n\x07post_id\x18\x01 \x01(\x03R\x06postId\x12\x1b\n\tauthor_id\x18\x02 \x01(\x03R\x08\x61uthorId\"\x07\n\x05Reset\"\x0b\n\tHeartbeat\";\n\x10SubscribeRequest\x12\'\n\x08position\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18(R\x08position\"F\n\x11SubscribeResponse\x12\x31\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1b.feedmesh.push.v1.LiveEventR\x05\x65vent\"Z\n\x0bSyncRequest\x12!\n\x05since\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18(R\x05since\x12(\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\"z\n\x0cSyncResponse\x12\x33\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.feedmesh.push.v1.LiveEventR\x06\x65vents\x12\x1a\n\x08position\x18\x02 \x01(\tR\x08position\x12\x19\n\x08has_more\x18\x03 \x01(\x08R\x07hasMore2\xba\x02\n\x0bPushService\x12\xae\x01\n\tSubscribe\x12\".feedmesh.push.v1.SubscribeRequest\x1a#.feedmesh.push.v1.SubscribeResponse\"V\x90\x02\x01\xaa\xd4\x18=\x08\x02*\r\n\thandshake\x10\x01\x30\x01H\x02R&\n\x08position\x12\x0e\x65vent.position\x1a\nevent.kind\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/stream0\x01\x12z\n\x04Sync\x12\x1d.feedmesh.push.v1.SyncRequest\x1a\x1e.feedmesh.push.v1.SyncResponse\"3\x90\x02\x01\xaa\xd4\x18\x1c\x08\x02\x12\x08\x08\x01\x10\x80\xca\xb5\xee\x01 \x01*\x08\n\x04read\x10\x01\x30\x01H\x02\x82\xd3\xe4\x93\x02\n\x12\x08/v1/syncb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,9 +37,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'feedmesh.push.v1.push_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SUBSCRIBEREQUEST'].fields_by_name['position']._loaded_options = None
-  _globals['_SUBSCRIBEREQUEST'].fields_by_name['position']._serialized_options = b'\342A\001\001\272H#r!2\037^([0-9a-z]{1,16}:[0-9]{1,19})?$'
+  _globals['_SUBSCRIBEREQUEST'].fields_by_name['position']._serialized_options = b'\342A\001\001\272H\004r\002\030('
   _globals['_SYNCREQUEST'].fields_by_name['since']._loaded_options = None
-  _globals['_SYNCREQUEST'].fields_by_name['since']._serialized_options = b'\342A\001\001\272H#r!2\037^([0-9a-z]{1,16}:[0-9]{1,19})?$'
+  _globals['_SYNCREQUEST'].fields_by_name['since']._serialized_options = b'\342A\001\001\272H\004r\002\030('
   _globals['_SYNCREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_SYNCREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
   _globals['_PUSHSERVICE'].methods_by_name['Subscribe']._loaded_options = None
@@ -57,13 +57,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEARTBEAT']._serialized_start=705
   _globals['_HEARTBEAT']._serialized_end=716
   _globals['_SUBSCRIBEREQUEST']._serialized_start=718
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=808
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=810
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=880
-  _globals['_SYNCREQUEST']._serialized_start=882
-  _globals['_SYNCREQUEST']._serialized_end=1003
-  _globals['_SYNCRESPONSE']._serialized_start=1005
-  _globals['_SYNCRESPONSE']._serialized_end=1127
-  _globals['_PUSHSERVICE']._serialized_start=1130
-  _globals['_PUSHSERVICE']._serialized_end=1444
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=777
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=779
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=849
+  _globals['_SYNCREQUEST']._serialized_start=851
+  _globals['_SYNCREQUEST']._serialized_end=941
+  _globals['_SYNCRESPONSE']._serialized_start=943
+  _globals['_SYNCRESPONSE']._serialized_end=1065
+  _globals['_PUSHSERVICE']._serialized_start=1068
+  _globals['_PUSHSERVICE']._serialized_end=1382
 # @@protoc_insertion_point(module_scope)

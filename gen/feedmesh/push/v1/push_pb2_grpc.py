@@ -64,6 +64,7 @@ class PushServiceServicer:
 
         Errors:
         INVALID_ARGUMENT / POSITION_INVALID: the position is malformed.
+        PERMISSION_DENIED / ACCOUNT_SUSPENDED: the caller's account is suspended.
         RESOURCE_EXHAUSTED / STREAM_LIMIT: the caller has too many streams.
         UNAVAILABLE / OVERLOADED: the server drains, or the caller reads too
         slowly; resume from the last position.

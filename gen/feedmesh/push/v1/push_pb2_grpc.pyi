@@ -43,6 +43,7 @@ class PushServiceStub:
 
     Errors:
       INVALID_ARGUMENT / POSITION_INVALID: the position is malformed.
+      PERMISSION_DENIED / ACCOUNT_SUSPENDED: the caller's account is suspended.
       RESOURCE_EXHAUSTED / STREAM_LIMIT: the caller has too many streams.
       UNAVAILABLE / OVERLOADED: the server drains, or the caller reads too
         slowly; resume from the last position.
@@ -71,6 +72,7 @@ class PushServiceAsyncStub(PushServiceStub):
 
     Errors:
       INVALID_ARGUMENT / POSITION_INVALID: the position is malformed.
+      PERMISSION_DENIED / ACCOUNT_SUSPENDED: the caller's account is suspended.
       RESOURCE_EXHAUSTED / STREAM_LIMIT: the caller has too many streams.
       UNAVAILABLE / OVERLOADED: the server drains, or the caller reads too
         slowly; resume from the last position.
@@ -102,6 +104,7 @@ class PushServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           INVALID_ARGUMENT / POSITION_INVALID: the position is malformed.
+          PERMISSION_DENIED / ACCOUNT_SUSPENDED: the caller's account is suspended.
           RESOURCE_EXHAUSTED / STREAM_LIMIT: the caller has too many streams.
           UNAVAILABLE / OVERLOADED: the server drains, or the caller reads too
             slowly; resume from the last position.
