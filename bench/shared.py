@@ -38,6 +38,8 @@ class Run:
     async def world(self) -> World:
         """Who lives in it."""
         if self._world is None:
+            print("  people and posts …", flush=True)
             posts = self.extent(4_000, 2_000)
             self._world = await world.populate(await self.mesh(), posts=posts)
+            print("  people and posts are there", flush=True)
         return self._world

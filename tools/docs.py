@@ -118,7 +118,7 @@ def events(files: Files) -> Iterator[str]:
             yield f"| {message.name} | `{subject}` | {room} | {who} | {comment} |"
 
 
-def settings(_: Files) -> Iterator[str]:
+def settings(_files: Files) -> Iterator[str]:
     """Each environment variable with its default and its meaning."""
     shared = set(ServiceSettings.model_fields)
     yield from settings_of("every service", ServiceSettings, skip=set())
@@ -132,7 +132,9 @@ def settings(_: Files) -> Iterator[str]:
 def settings_of(
     title: str, cls: type[ServiceSettings], *, skip: set[str]
 ) -> Iterator[str]:
-    fields = {name: field for name, field in cls.model_fields.items() if name not in skip}
+    fields = {
+        name: field for name, field in cls.model_fields.items() if name not in skip
+    }
     if not fields:
         return
     prefix = f"FEEDMESH_{cls.room.upper()}_" if skip else "FEEDMESH_"

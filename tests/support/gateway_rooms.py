@@ -1,6 +1,7 @@
 """Small services that a gateway can stand in front of: they say what reached them."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ from chassis.auth import Caller, caller
 from chassis.errors import (
     Aborted,
     FailedPrecondition,
+    InvalidArgument,
     MeshError,
     NotFound,
     Unavailable,
@@ -134,6 +136,8 @@ class Push(push_pb2_grpc.PushServiceServicer):
     async def Subscribe(
         self, request: push_pb2.SubscribeRequest, _: Context
     ) -> AsyncIterator[push_pb2.SubscribeResponse]:
+        if not re.fullmatch("(e1:[0-9]+)?", request.position):
+            raise InvalidArgument("POSITION_INVALID")
         self.positions.append(request.position)
         start = int(request.position.partition(":")[2] or 0)
         try:
