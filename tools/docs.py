@@ -1,6 +1,6 @@
 """Fills the generated tables of docs/ from the contract, the rooms and the settings.
 
-    python tools/docs.py           rewrite the tables
+    python tools/docs.py           rewrite the tables and docs/openapi.json
     python tools/docs.py --check   write nothing; fail when one is out of date
 
 A table stands in its page between `<!-- generated: NAME -->` and `<!-- end -->`.
@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import orjson
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.duration_pb2 import Duration
@@ -23,6 +24,8 @@ from pydantic_core import PydanticUndefined
 from feedmesh.options.v1 import options_pb2
 
 from chassis.settings import ServiceSettings
+
+from gateway_http import image, openapi, routes
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("svc_graph", "svc_ingest", "svc_feed", "svc_rank", "svc_push", "gateway_http")
@@ -38,19 +41,28 @@ Files = list[descriptor_pb2.FileDescriptorProto]
 
 def main() -> int:
     check = sys.argv[1:] == ["--check"]
-    files = contract()
-    stale = 0
-    for page in sorted((ROOT / "docs").glob("*.md")):
-        old = page.read_text(encoding="utf-8")
-        new = BLOCK.sub(lambda found: fill(found, files), old)
-        if new == old:
-            continue
-        stale += 1
-        if check:
-            print(f"out of date: docs/{page.name}; run `make gen`", file=sys.stderr)
-        else:
-            page.write_text(new, encoding="utf-8")
+    stale = [path for path, text in fresh() if text != old_text(path)]
+    for path, text in fresh():
+        if path in stale and check:
+            print(f"out of date: {path.name}; run `make gen`", file=sys.stderr)
+        elif path in stale:
+            path.write_text(text, encoding="utf-8")
     return 1 if check and stale else 0
+
+
+def fresh() -> Iterator[tuple[Path, str]]:
+    """Every page that is generated, whole or in part, as it should be."""
+    files = contract()
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        yield page, BLOCK.sub(lambda found: fill(found, files), old_text(page))
+    served = image.packaged()
+    document = openapi.document(served, routes.build(served))
+    pretty = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+    yield ROOT / "docs" / "openapi.json", pretty + "\n"
+
+
+def old_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def fill(found: re.Match[str], files: Files) -> str:
@@ -60,8 +72,8 @@ def fill(found: re.Match[str], files: Files) -> str:
 
 
 def contract() -> Files:
-    image = (ROOT / "chassis" / "image.binpb").read_bytes()
-    everything = descriptor_pb2.FileDescriptorSet.FromString(image).file
+    packed = (ROOT / "chassis" / "image.binpb").read_bytes()
+    everything = descriptor_pb2.FileDescriptorSet.FromString(packed).file
     return [file for file in everything if file.name.startswith("feedmesh/")]
 
 

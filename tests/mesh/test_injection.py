@@ -63,7 +63,7 @@ async def test_names_and_keys_are_no_code(mesh: Mesh) -> None:
         before = await rows_of(mesh, people), await contents(mesh, people)
 
         for text in HOSTILE:
-            line = text.encode("ascii", "replace").decode().replace("\n", " ")
+            line = text.encode("ascii", "replace").decode().replace("\n", " ").strip()
             key = line.replace(" ", "_")
             handle = {"handle": text, "password": "correct horse battery"}
             assert (await client.post("/v1/users", json=handle)).status_code == 400

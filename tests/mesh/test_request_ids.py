@@ -88,11 +88,10 @@ async def test_a_malformed_key_is_refused(mesh: Mesh, key: str) -> None:
             "POST", "/posts", json={"text": "a", "requestId": key}, status=400
         )
 
-        if in_header.headers.get("content-type") == "application/json":
-            assert refusal(in_header) == (400, "VALIDATION_FAILED")
+        assert refusal(in_header)[0] == 400
+        if key != "\x7f":
+            # That one is no header at all, and refused before anybody reads it.
             assert fields_of(in_header) == {"Idempotency-Key"}
-        # What is no header at all is refused before anybody reads it.
-        assert in_header.status_code == 400
         assert refusal(in_body) == (400, "VALIDATION_FAILED")
         assert fields_of(in_body) == {"requestId"}
         assert POSTS not in await rows_of(mesh, [ann.user_id])

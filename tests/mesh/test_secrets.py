@@ -100,7 +100,7 @@ async def test_people_can_be_followed_by_ids_alone(mesh: Mesh) -> None:
     async with mesh.client() as client:
         ann = await sign_up(client, "ann", displayName=name)
         post = await ann.post(text)
-        comment = {"text": "canary comment\r\n{}"}
+        comment = {"text": "canary comment\n{}"}
         await ann.call("POST", f"/posts/{post}/comments", json=comment)
         await ann.call("POST", "/posts", json={"text": text * 100}, status=400)
         await ann.call("PATCH", "/users/me", json={"bio": "canary bio"})
