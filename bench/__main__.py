@@ -1,5 +1,7 @@
 """python -m bench: measures, prints the table and keeps it under .feedmesh/bench/."""
 
+import asyncio
+import signal
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -64,6 +66,10 @@ def main(
 
 
 async def _measure(names: list[str], folder: Path, quick: bool, rounds: int) -> bool:
+    task = asyncio.current_task()
+    assert task is not None
+    # Ends what was started and removes its data, as Ctrl-C does.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     lines: list[Line] = []
     is_whole = True
     async with AsyncExitStack() as stack:

@@ -5,19 +5,16 @@ people of the dense graph, on a fixed schedule. 200 readers are online all the t
 """
 
 import asyncio
-import itertools
 import random
-import re
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import asyncpg
-import orjson
 
 from bench import home_feed
-from bench.http import Connection, bearer, connection
+from bench.http import Connection
+from bench.live import Sockets, online, write, writers
 from bench.load import drive_open, quantile
 from bench.mesh import Mesh
 from bench.results import Line, load_average
@@ -29,46 +26,20 @@ GOAL_TOLD = 0.6
 GOAL_SOCKET = 0.1
 
 RATE = 50.0
-# Connections that posts are written on.
-WRITERS = 64
 # Time for everybody to be told.
 PATIENCE = 15.0
 # Of 8,000 viewers, so many are looked at before all are.
 PROBES = 200
-
-_POST = re.compile(rb'"postId":"(\d+)"')
-
-
-class Sockets:
-    """What online readers are told, and when: (post, reader) -> perf_counter."""
-
-    def __init__(self) -> None:
-        self.told: dict[tuple[int, int], float] = {}
-        self.listening: set[int] = set()
-
-    def count(self, post: int) -> int:
-        return sum(1 for one, _ in self.told if one == post)
-
-    async def listen(self, mesh: Mesh, reader: int) -> None:
-        """Listens as a reader until cancelled."""
-        async with connection(mesh.http_port) as opened:
-            lines = opened.listen("/v1/stream", bearer(mesh.token(reader)))
-            async for line in lines:
-                self.listening.add(reader)
-                if line.startswith(b"data:") and b'"postAdded"' in line:
-                    now = time.perf_counter()
-                    for post in _POST.findall(line):
-                        self.told.setdefault((int(post), reader), now)
 
 
 async def delivery(run: Run) -> list[Line]:
     mesh, world = await run.mesh(), await run.world()
     if not run.quick:
         await _heat(mesh, world)
-    async with _online(mesh, world) as sockets, _writers(mesh) as writers:
+    async with online(mesh, world) as sockets, writers(mesh) as connections:
         load = load_average()
-        loud = await _loud(run, mesh, world, sockets, writers)
-        steady = await _steady(run, mesh, world, sockets, writers)
+        loud = await _loud(run, mesh, world, sockets, connections)
+        steady = await _steady(run, mesh, world, sockets, connections)
     return [_line(*one, load=load) for one in (*loud, steady)]
 
 
@@ -77,7 +48,7 @@ async def _loud(
     mesh: Mesh,
     world: World,
     sockets: Sockets,
-    writers: asyncio.Queue[Connection],
+    connections: asyncio.Queue[Connection],
 ) -> list[tuple[str, float, float, Sequence[str]]]:
     """One post at a time by the author with 8,000 followers."""
     placed, told = [], []
@@ -85,7 +56,7 @@ async def _loud(
         viewers = await _followers_of(mesh, world.loud)
         for number in range(run.rounds + 1):
             began = time.perf_counter()
-            post = await _write(mesh, world, writers, world.loud, number)
+            post = await write(mesh, world, connections, world.loud, number)
 
             async with asyncio.TaskGroup() as group:
                 done = group.create_task(_placed(database, viewers, post))
@@ -120,7 +91,7 @@ async def _steady(
     mesh: Mesh,
     world: World,
     sockets: Sockets,
-    writers: asyncio.Queue[Connection],
+    connections: asyncio.Queue[Connection],
 ) -> tuple[str, float, float, Sequence[str]]:
     """50 posts a second by those whom online readers follow."""
     posts = int(RATE * run.extent(20, 4))
@@ -133,7 +104,7 @@ async def _steady(
 
     async def post(number: int) -> None:
         author = authors[number]
-        identifier = await _write(mesh, world, writers, author, number)
+        identifier = await write(mesh, world, connections, author, number)
         due[identifier] = began + number / RATE
         wanted.update((identifier, who) for who in world.followers[author] & online)
 
@@ -204,23 +175,6 @@ async def _told(sockets: Sockets, post: int, readers: int) -> None:
     await until(everybody, every=0.05, seconds=PATIENCE)
 
 
-async def _write(
-    mesh: Mesh,
-    world: World,
-    writers: asyncio.Queue[Connection],
-    author: int,
-    number: int,
-) -> int:
-    """The id of a new post."""
-    body = orjson.dumps({"text": world.text(number)})
-    opened = await writers.get()
-    try:
-        answer = await opened.post("/v1/posts", bearer(mesh.token(author)), body)
-    finally:
-        writers.put_nowait(opened)
-    return int(orjson.loads(answer)["post"]["postId"])
-
-
 async def _followers_of(mesh: Mesh, author: int) -> list[int]:
     async with mesh.connect("svc_graph") as database:
         rows = await database.fetch(
@@ -233,41 +187,3 @@ async def _heat(mesh: Mesh, world: World) -> None:
     """Gives all followers of the loud author a hot feed."""
     viewers = await _followers_of(mesh, world.loud)
     await home_feed.read_all(mesh, viewers)
-
-
-@asynccontextmanager
-async def _online(mesh: Mesh, world: World) -> AsyncIterator[Sockets]:
-    """200 readers on SSE streams."""
-    sockets = Sockets()
-    async with asyncio.TaskGroup() as group:
-        tasks = []
-        for reader in world.online:
-            tasks.append(group.create_task(sockets.listen(mesh, reader)))
-            # One address may open 200 a second.
-            await asyncio.sleep(1 / 100)
-
-        async def everybody() -> bool:
-            return len(sockets.listening) == len(world.online)
-
-        await until(everybody, every=0.05, seconds=PATIENCE)
-        yield sockets
-        for task in tasks:
-            task.cancel()
-
-
-@asynccontextmanager
-async def _writers(mesh: Mesh) -> AsyncIterator[asyncio.Queue[Connection]]:
-    """Connections that are free to post on."""
-    async with asyncio.TaskGroup() as group:
-        queue: asyncio.Queue[Connection] = asyncio.Queue()
-        end = asyncio.Event()
-
-        async def hold() -> None:
-            async with connection(mesh.http_port) as opened:
-                queue.put_nowait(opened)
-                await end.wait()
-
-        for _ in itertools.repeat(None, WRITERS):
-            group.create_task(hold())
-        yield queue
-        end.set()

@@ -1,5 +1,8 @@
 """python -m meshctl, and the command meshctl."""
 
+import logging
+
+import structlog
 import typer
 
 from meshctl import dlq, imports
@@ -25,6 +28,10 @@ app.add_typer(dlq.app, name="dlq")
 
 def main() -> None:
     """Runs the command that was asked for."""
+    # Commands speak for themselves; what the libraries log is for services.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR)
+    )
     app(prog_name="meshctl")
 
 

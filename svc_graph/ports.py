@@ -163,7 +163,10 @@ class SessionRecords(Protocol):
         ...
 
     async def set_marked(self, sessions: Sequence[SessionId]) -> None:
-        """Notes that the edge knows of these revocations."""
+        """Notes that the edge knows of these revocations.
+
+        Of a deleted account the session itself goes then.
+        """
         ...
 
     async def prune(self, *, now: datetime, limit: int) -> int:

@@ -45,6 +45,13 @@ LIMIT $2
 
 SET_MARKED = "UPDATE session SET is_marked = true WHERE session_id = ANY($1::text[])"
 
+# They were kept for the edge alone.
+FORGET_DELETED = """
+DELETE FROM session USING graph_state AS owner
+WHERE session_id = ANY($1::text[])
+    AND owner.user_id = session.user_id AND owner.state = 3
+"""
+
 PRUNE = """
 WITH pruned AS (
     DELETE FROM session WHERE session_id IN (
@@ -125,7 +132,9 @@ class PostgresSessionRecords:
         return [SessionId(row[0]) for row in rows]
 
     async def set_marked(self, sessions: Sequence[SessionId]) -> None:
-        await self._pool.execute(SET_MARKED, sessions)
+        async with self._pool.transaction() as tx:
+            await tx.execute(SET_MARKED, sessions)
+            await tx.execute(FORGET_DELETED, sessions)
 
     async def prune(self, *, now: datetime, limit: int) -> int:
         pruned: int = await self._pool.fetchval(PRUNE, now, limit)

@@ -24,9 +24,10 @@ DELETE FROM refresh_token AS token USING session
 WHERE session.session_id = token.session_id AND session.user_id = $1
 """
 
-# The sessions stay, revoked, until they expire: the edge has yet to hear of them.
+# A revoked session stays until the edge has heard of it (store_sessions.py).
 ERASE = (
     ERASE_TOKENS,
+    "DELETE FROM session WHERE user_id = $1 AND is_marked",
     "DELETE FROM account WHERE user_id = $1",
     "DELETE FROM credential WHERE user_id = $1",
     "DELETE FROM follow_request WHERE requester_id = $1 OR target_id = $1",

@@ -100,6 +100,26 @@ class SessionsContract:
             assert too_old == []
             assert await stores.sessions.unmarked(since=since, limit=9) == []
 
+    async def test_the_sessions_of_the_deleted_go(self) -> None:
+        """As soon as the edge knows of their end; those it knew of, at once."""
+        async with self.open() as stores:
+            user = await opened(stores)
+            now = stores.clock.now()
+            known, since = SessionId("s2"), now - timedelta(minutes=30)
+            await stores.sessions.open(
+                known, user, token_hash=b"z", now=now, expires_at=now + LIFE
+            )
+            await stores.sessions.revoke(b"z", now=now)
+            await stores.sessions.set_marked([known])
+            await stores.standing.delete(user, who="user", edge_limit=9)
+            waiting = await stores.sessions.unmarked(since=since, limit=9)
+            left = await stores.pool.fetch("SELECT session_id FROM session")
+            await stores.sessions.set_marked(waiting)
+
+            assert waiting == [SESSION]
+            assert [row[0] for row in left] == [SESSION]
+            assert await stores.pool.fetchval("SELECT count(*) FROM session") == 0
+
     async def test_the_suspended_open_no_session(self) -> None:
         """A suspension ends the sessions there are, and there are no new ones."""
         async with self.open() as stores:

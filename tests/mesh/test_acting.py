@@ -3,12 +3,17 @@
 import asyncio
 import json
 
+import pytest
+
 from feedmesh.graph.v1 import graph_pb2, graph_pb2_grpc
 
 from chassis.testing import eventually
 
 from tests.support.mesh import Mesh
 from tests.support.people import Person, sign_up
+
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 AUDIT = "SELECT who || ' ' || what || ' ' || outcome FROM audit WHERE request_id = $1"
 

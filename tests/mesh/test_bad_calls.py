@@ -16,6 +16,9 @@ from tests.support.mesh import Mesh
 from tests.support.people import Person, sign_up
 from tests.support.refusals import rpc_refusal
 
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 Metadata = list[tuple[str, str]]
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 UNARY = [plan for plan in methods().values() if not plan.server_streaming]

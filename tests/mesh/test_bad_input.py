@@ -17,6 +17,9 @@ from tests.support.mesh import Mesh
 from tests.support.people import Person, sign_up
 from tests.support.refusals import fields_of, refusal
 
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 ROUTES = build(packaged()).all
 UNARY = [route for route in ROUTES if not route.method.server_streaming]
 WITH_BODY = [route for route in ROUTES if route.rule.body]

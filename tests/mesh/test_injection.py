@@ -7,6 +7,9 @@ from tests.support.mesh import Mesh
 from tests.support.people import sign_up
 from tests.support.refusals import refusal
 
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 HOSTILE = [
     "'; DROP TABLE post; --",
     '" OR ""="',

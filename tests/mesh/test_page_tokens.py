@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import httpx
+import pytest
 import pytest_asyncio
 
 from gateway_http.image import packaged
@@ -12,6 +13,9 @@ from gateway_http.routes import build
 from tests.support.mesh import Mesh
 from tests.support.people import Person, sign_up
 from tests.support.refusals import refusal, without_request_id
+
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 REFUSED = (400, "PAGE_TOKEN_INVALID")
 

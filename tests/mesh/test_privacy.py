@@ -15,6 +15,9 @@ from tests.support.mesh import Mesh
 from tests.support.people import Person, sign_up
 from tests.support.refusals import refusal, without_request_id
 
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 NOBODY = str(2**62)
 VISIBILITIES = {
     "P": "VISIBILITY_PUBLIC",

@@ -7,6 +7,9 @@ from tests.support.mesh import Mesh
 from tests.support.people import Person, sign_up
 from tests.support.refusals import fields_of, refusal
 
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 POSTS = "svc_ingest.post.author_id"
 
 

@@ -5,11 +5,15 @@ import base64
 from pathlib import Path
 
 import httpx
+import pytest
 
 from chassis.testing import eventually
 
 from tests.support.mesh import Mesh, command_line, descendants
 from tests.support.people import sign_up
+
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CANARY = "canary-Zx93kQ"
 

@@ -22,6 +22,9 @@ from tests.support.mesh import Mesh
 from tests.support.people import PASSWORD, Person, sign_up
 from tests.support.refusals import refusal, rpc_refusal, without_request_id
 
+# In the loop that the mesh was started in.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 REFUSED = (401, "TOKEN_INVALID")
 UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
 # One method of each room that a person may call.
