@@ -82,8 +82,10 @@ async def _until_signalled(plan: Plan, *, with_seed: bool) -> int:
 
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
-        # nohup has a hang-up ignored, and means it.
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        # nohup has a hang-up ignored, and means it. A shell has SIGINT ignored for
+        # whatever it starts in the background: who sends it all the same means us.
+        ignored = signal.getsignal(number) is signal.SIG_IGN
+        if number is not signal.SIGHUP or not ignored:
             loop.add_signal_handler(number, on_signal)
     try:
         async with stack.running(plan, os.environ, say=say):
