@@ -33,6 +33,7 @@ from svc_feed.hot import HotTag, ValkeyHotFeeds
 from svc_feed.model import Entry, PostId, Reach, Relations, UserId
 from svc_feed.settings import FeedSettings
 from svc_feed.store import PostgresFeedIndex, PostgresGenerations
+from svc_feed.wiring import BULK_SECONDS
 
 GOAL = 0.6
 FOLLOWERS = 8_000
@@ -144,8 +145,13 @@ async def _ours(
     valkey: Valkey = await stack.enter_async_context(
         open_valkey(ValkeySettings(url=engines.valkey_url), metrics=metrics)
     )
+    patient = ValkeySettings(url=engines.valkey_url, socket_timeout=BULK_SECONDS)
+    bulk: Valkey = await stack.enter_async_context(
+        open_valkey(patient, metrics=metrics)
+    )
     hot_feeds = ValkeyHotFeeds(
         valkey=valkey,
+        bulk=bulk,
         tag=HotTag(valkey=valkey),
         window=settings.hot_window,
         ttl=timedelta(hours=1),

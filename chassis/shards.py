@@ -41,6 +41,10 @@ class Shards:
 
     def group(self, keys: Iterable[K]) -> Iterator[tuple[Pool, list[K]]]:
         """The keys by database, in their order."""
+        if len(self._pools) == 1:
+            if whole := list(keys):
+                yield self._pools[0], whole
+            return
         groups: dict[int, list[K]] = {}
         for key in keys:
             groups.setdefault(self._places[virtual_shard(key)], []).append(key)

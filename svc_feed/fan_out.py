@@ -68,7 +68,7 @@ class FeedFanOut:
         """Whose feeds hold the author's posts, in pages; the author is on the first."""
         own = [author]
         reach = await self._graph.reach(author)
-        if not reach.is_celebrity:
+        if reach.follower_count and not reach.is_celebrity:
             async for page in self._graph.followers(author):
                 yield own + page
                 own = []

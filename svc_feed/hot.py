@@ -108,10 +108,22 @@ class ValkeyHotFeeds:
     """HotFeeds in Valkey."""
 
     def __init__(
-        self, *, valkey: Valkey, tag: HotTag, window: int, ttl: timedelta
+        self,
+        *,
+        valkey: Valkey,
+        bulk: Valkey,
+        tag: HotTag,
+        window: int,
+        ttl: timedelta,
     ) -> None:
-        """`window`: entries kept; feeds are trimmed when they are twice as long."""
+        """`window`: entries kept; feeds are trimmed when they are twice as long.
+
+        `bulk` is a client of its own for fan-out: a thousand keys take longer than
+        the few of a page, and nobody waits for them.
+        """
         self._valkey = valkey
+        self._bulk = bulk
+        self._places = asyncio.Semaphore(CALLS_IN_FLIGHT)
         self._tag = tag
         self._window = window
         self._ttl = ttl
@@ -119,18 +131,19 @@ class ValkeyHotFeeds:
     async def append(self, viewers: Sequence[UserId], entry: Entry) -> None:
         calls = [
             keys[start : start + KEYS_A_CALL]
-            for keys in self._valkey.slots([hot_key(viewer) for viewer in viewers])
+            for keys in self._bulk.slots([hot_key(viewer) for viewer in viewers])
             for start in range(0, len(keys), KEYS_A_CALL)
         ]
         kept = self._window * packed.ENTRY_BYTES
         args = (packed.pack([entry]), HEAD_BYTES + 2 * kept, kept)
-        for start in range(0, len(calls), CALLS_IN_FLIGHT):
-            await asyncio.gather(
-                *(
-                    self._valkey.call(APPEND, keys, args)
-                    for keys in calls[start : start + CALLS_IN_FLIGHT]
-                )
-            )
+
+        async def call(keys: list[str]) -> None:
+            # All of a process share the places: more would only queue in Valkey,
+            # in front of the reads of everybody.
+            async with self._places:
+                await self._bulk.call(APPEND, keys, args)
+
+        await asyncio.gather(*map(call, calls))
 
     async def begin(self, viewer: UserId) -> str | None:
         build = secrets.token_bytes(8)

@@ -11,6 +11,10 @@ from chassis.errors import MeshError, Unavailable
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Batches under way at once. More are smaller, and cost a commit each; with one, a
+# commit that hangs would hold up everybody.
+AT_ONCE = 2
+
 Commit = Callable[[Sequence[T]], Awaitable[Sequence[R | MeshError]]]
 
 
@@ -36,7 +40,13 @@ class GroupCommit(Generic[T, R]):
         self._context = context
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._running = 0
         self._is_closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Items that are in no batch yet."""
+        return len(self._waiting)
 
     async def submit(self, item: T) -> R:
         """Answers when the batch that holds the item is committed.
@@ -50,7 +60,7 @@ class GroupCommit(Generic[T, R]):
         self._waiting.append((item, answer))
         if len(self._waiting) >= self._size:
             self._start()
-        elif self._timer is None:
+        elif self._timer is None and self._running < AT_ONCE:
             self._timer = loop.call_later(self._window, self._start)
         return await answer
 
@@ -67,6 +77,7 @@ class GroupCommit(Generic[T, R]):
         batch = [pair for pair in self._waiting if not pair[1].done()]
         self._waiting = []
         if batch:
+            self._running += 1
             # Neither caller nor deadline of one item may rule the others.
             self._tasks.create_task(self._run(batch), context=self._context.copy())
 
@@ -76,6 +87,10 @@ class GroupCommit(Generic[T, R]):
             results = await self._commit([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - every item of the batch raises it
             results = [error] * len(batch)
+        self._running -= 1
+        if self._waiting and self._timer is None:
+            # They gathered while this one was committed.
+            self._start()
         for (_, answer), result in zip(batch, results, strict=True):
             if answer.done():
                 continue

@@ -38,7 +38,11 @@ class ReadableHotFeeds(ValkeyHotFeeds):
 
     def __init__(self, *, valkey: Valkey, tag: HotTag) -> None:
         super().__init__(
-            valkey=valkey, tag=tag, window=WINDOW, ttl=timedelta(minutes=1)
+            valkey=valkey,
+            bulk=valkey,
+            tag=tag,
+            window=WINDOW,
+            ttl=timedelta(minutes=1),
         )
         self._client = valkey
         self._tags = tag
@@ -87,7 +91,7 @@ async def test_a_hot_feed_of_500_takes_8_kilobytes() -> None:
     """16 bytes an entry and one head: a tenth of a sorted set."""
     async with open_hot_feeds() as (client, tag, _):
         hot = ValkeyHotFeeds(
-            valkey=client, tag=tag, window=500, ttl=timedelta(minutes=1)
+            valkey=client, bulk=client, tag=tag, window=500, ttl=timedelta(minutes=1)
         )
         await built(hot, ANN, *range(500, 0, -1))
         raw = await client.get(hot_key(ANN))

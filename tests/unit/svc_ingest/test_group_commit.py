@@ -7,7 +7,7 @@ import pytest
 
 from chassis import deadline
 from chassis.errors import Aborted, MeshError, Unavailable
-from chassis.testing import refuses
+from chassis.testing import eventually, refuses
 
 from svc_ingest.group_commit import open_group_commit
 
@@ -46,6 +46,37 @@ async def test_a_full_batch_does_not_wait() -> None:
         await asyncio.gather(*(group.submit(n) for n in range(1, 5)))
 
     assert commits.batches == [[1, 2], [3, 4]]
+
+
+async def test_items_gather_while_two_commits_are_under_way() -> None:
+    """They do not start a third: they are the next batch, whole and at once."""
+    commits = Commits()
+    gates = [asyncio.Event(), asyncio.Event()]
+
+    async def slow(items: Sequence[int]) -> list[int | MeshError]:
+        number = len(commits.batches)
+        answers = await commits(items)
+        if number < len(gates):
+            await gates[number].wait()
+        return answers
+
+    async with (
+        open_group_commit(commit=slow, window=0, size=100) as group,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(group.submit(1))
+        await eventually(lambda: commits.batches == [[1]])
+        tasks.create_task(group.submit(2))
+        await eventually(lambda: commits.batches == [[1], [2]])
+        late = [tasks.create_task(group.submit(n)) for n in range(3, 8)]
+        await eventually(lambda: group.waiting == len(late))
+        assert len(commits.batches) == 2
+
+        gates[0].set()
+        await asyncio.wait(late)
+        gates[1].set()
+
+    assert commits.batches == [[1], [2], [3, 4, 5, 6, 7]]
 
 
 async def test_one_bad_item_fails_alone() -> None:
