@@ -17,9 +17,11 @@ class Blocks:
         self._edges = edges
         self._trail = trail
 
-    async def block(self, me: UserId, other: UserId) -> Version:
-        """Ends follows and requests both ways with the block, in one change."""
-        who = f"user:{me}"
+    async def block(self, me: UserId, other: UserId, *, who: str) -> Version:
+        """Ends follows and requests both ways with the block, in one change.
+
+        `who` is written into the audit trail.
+        """
         async with (
             audited(self._trail, who=who, what="user.block", target=other),
             pair_of(self._edges, me, other) as pair,
@@ -30,9 +32,8 @@ class Blocks:
                 await pair.add_block()
             return pair.version
 
-    async def unblock(self, me: UserId, other: UserId) -> Version:
+    async def unblock(self, me: UserId, other: UserId, *, who: str) -> Version:
         """Ends my block, also when the other blocks me as well."""
-        who = f"user:{me}"
         async with (
             audited(self._trail, who=who, what="user.unblock", target=other),
             pair_of(self._edges, me, other) as pair,

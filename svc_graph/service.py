@@ -83,13 +83,17 @@ class GraphService(InternalRpcs):
     async def Block(
         self, request: graph_pb2.BlockRequest, context: Context
     ) -> graph_pb2.BlockResponse:
-        version = await self._blocks.block(_me(), UserId(request.user_id))
+        version = await self._blocks.block(
+            _me(), UserId(request.user_id), who=convert.actor_from(auth.caller())
+        )
         return graph_pb2.BlockResponse(graph_version=version)
 
     async def Unblock(
         self, request: graph_pb2.UnblockRequest, context: Context
     ) -> graph_pb2.UnblockResponse:
-        version = await self._blocks.unblock(_me(), UserId(request.user_id))
+        version = await self._blocks.unblock(
+            _me(), UserId(request.user_id), who=convert.actor_from(auth.caller())
+        )
         return graph_pb2.UnblockResponse(graph_version=version)
 
     async def Mute(

@@ -39,15 +39,18 @@ class Errors(Interceptor):
         except asyncio.CancelledError as error:
             # Nobody waits for the answer to a call that was cancelled; but one that
             # was not, and meets a cancelled task of ours, has to be answered.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if _is_cancelling():
                 raise
             failure = self._fault(call, error)
         except MeshError as error:
             failure = self._told(call, error)
         except BaseExceptionGroup as group:
             failure = self._of_group(call, group)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is answered
+        except Exception as error:
+            if _has_left(call):
+                # The caller left, and the answer met a closed stream.
+                log.info("call cancelled", method=call.path, cause=repr(error))
+                raise asyncio.CancelledError from error
             failure = self._fault(call, error)
         return await _abort(call, failure)
 
@@ -84,6 +87,16 @@ class Errors(Interceptor):
         return Internal(
             "INTERNAL", FAULT, metadata={"request_id": context.request_id()}
         )
+
+
+def _has_left(call: ServerCall) -> bool:
+    """Whether the caller is gone: grpc cancels our task, or has ended the call."""
+    return _is_cancelling() or call.context.done()
+
+
+def _is_cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is None or bool(task.cancelling())
 
 
 async def _abort(call: ServerCall, error: MeshError) -> NoReturn:

@@ -30,7 +30,7 @@ from chassis.errors import (
     Violation,
 )
 from chassis.interceptors.errors import FAULT
-from chassis.testing import refuses
+from chassis.testing import eventually, refuses
 from chassis.testing.serving import serving
 from chassis.wire import DETAILS_KEY
 
@@ -308,3 +308,24 @@ async def test_response_of_a_wrong_type_is_a_fault() -> None:
     async with serving(rooms.users(answers)) as served:
         with refuses(Internal, "INTERNAL"):
             await UserServiceStub(served.channel).GetUser(rooms.USER)
+
+
+async def test_a_failure_after_the_caller_left_is_no_fault(logs: list[Any]) -> None:
+    """Nobody is to answer, and nothing of ours is broken: no error in the log."""
+    begun = asyncio.Event()
+
+    async def stumbles(_: Any) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise RuntimeError("the stream is closed") from None
+
+    async with serving(rooms.rank(stumbles)) as served:
+        with calling_as(PEER):
+            call: Any = RankServiceStub(served.channel).Rank(rooms.RANK)
+        await begun.wait()
+        call.cancel()
+        await eventually(lambda: "call cancelled" in [line["event"] for line in logs])
+
+    assert "call failed" not in [line["event"] for line in logs]
