@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -117,12 +118,20 @@ async def test_a_full_pool_sheds_early_and_says_when_to_come_back() -> None:
     assert caught.value.retry_after
 
 
+async def _is_running(pool: Pool, query: str) -> bool:
+    count = (
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = $1"
+    )
+    return bool(await pool.fetchval(count, query))
+
+
 async def test_a_cancelled_statement_never_answers_the_next_call() -> None:
     """A connection cancelled in the middle is closed, not lent again."""
     async with opened(max_size=2) as pool:
-        for _ in range(20):
-            slow = asyncio.ensure_future(pool.fetchval("SELECT pg_sleep(0.05), 'old'"))  # noqa: TID251 - to be cancelled
-            await asyncio.sleep(0.01)
+        for number in range(20):
+            query = f"SELECT pg_sleep(0.5), 'old {number}'"
+            slow = asyncio.ensure_future(pool.fetchval(query))  # noqa: TID251 - to be cancelled
+            await eventually(partial(_is_running, pool, query))
             slow.cancel()
             answers = await asyncio.gather(
                 pool.fetchval("SELECT 'a'"), pool.fetchval("SELECT 'b'")
