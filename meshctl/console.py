@@ -6,6 +6,10 @@ import sys
 
 import structlog
 from rich.console import Console
+from rich.table import Table
+
+# For output that goes into a file or another program.
+WIDE = 400
 
 # Long lines stay whole, so that they can be copied.
 _out = Console(soft_wrap=True, highlight=False, markup=False)
@@ -17,6 +21,11 @@ def say(text: str) -> None:
     with contextlib.suppress(BrokenPipeError):
         _out.print(text)
         _out.file.flush()
+
+
+def show(table: Table) -> None:
+    """A table, as wide as the terminal; cells stay whole where there is none."""
+    Console(width=None if _out.is_terminal else WIDE, highlight=False).print(table)
 
 
 def complain(text: str) -> None:

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
-from rich.console import Console
 from rich.table import Table
 
 from feedmesh.graph.v1 import events_pb2 as graph_events
@@ -21,6 +20,7 @@ from chassis.bus import Bus, DeadLetter, NatsSettings, open_bus
 from chassis.embedded import nats
 from chassis.embedded.engines import Ports
 
+from . import console
 from .calling import SERVICE
 from .connection import Place
 from .console import say
@@ -60,7 +60,7 @@ def list_(
             *(str(letter.number), when, letter.durable, letter.subject),
             *(str(letter.attempts), error),
         )
-    Console().print(table)
+    console.show(table)
 
 
 @app.command()

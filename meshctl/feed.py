@@ -4,12 +4,12 @@ import asyncio
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from feedmesh.feed.v1 import feed_pb2
 from feedmesh.graph.v1 import user_pb2
 
+from . import console
 from .connection import Connection, Place, connect_as_service
 from .console import say
 from .explained import explained
@@ -29,7 +29,7 @@ def feed(
     place = Place(Layout(data.absolute()), port_offset)
     with explained():
         page = asyncio.run(_page(handle, latest=latest, size=size, place=place))
-    Console().print(_table(page))
+    console.show(_table(page))
     order = feed_pb2.ServedAs.Name(page.served_as).removeprefix("SERVED_AS_")
     source = feed_pb2.ServedFrom.Name(page.served_from).removeprefix("SERVED_FROM_")
     more = ", there is more" if page.next_page_token else ""
