@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -67,13 +68,15 @@ def run(
 
 def type_checked(source: str, python: Path, folder: Path) -> str:
     """What mypy --strict says of a program that has the environment's packages."""
-    program = folder / "client.py"
+    # A name for each text: a cache that is shared tells files apart by name, size
+    # and second, and a mistake may be as long as what it stands for.
+    program = folder / f"client_{zlib.crc32(source.encode())}.py"
     program.write_text(source)
     mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file", "/dev/null"]
     # What it learns of the packages serves the next program too.
     mypy += ["--cache-dir", str(python.parents[1] / "mypy")]
     done = run(
-        *mypy, "--python-executable", python, "client.py", check=False, cwd=folder
+        *mypy, "--python-executable", python, program.name, check=False, cwd=folder
     )
     return done.stdout + done.stderr
 
