@@ -28,9 +28,10 @@ from feedmesh.ingest.v1 import post_pb2 as feedmesh_dot_ingest_dot_v1_dot_post__
 from feedmesh.options.v1 import options_pb2 as feedmesh_dot_options_dot_v1_dot_options__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x65\x65\x64mesh/feed/v1/feed.proto\x12\x10\x66\x65\x65\x64mesh.feed.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x66\x65\x65\x64mesh/graph/v1/user.proto\x1a\x1d\x66\x65\x65\x64mesh/ingest/v1/post.proto\x1a!feedmesh/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xf5\x01\n\x12GetHomeFeedRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12+\n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12;\n\x05order\x18\x03 \x01(\x0e\x32\x17.feedmesh.feed.v1.OrderB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x05order\x12\x1e\n\x07refresh\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x07refresh\x12+\n\x0einclude_scores\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\rincludeScores\"\xc9\x02\n\x13GetHomeFeedResponse\x12\x30\n\x05items\x18\x01 \x03(\x0b\x32\x1a.feedmesh.feed.v1.FeedItemR\x05items\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x37\n\tserved_as\x18\x03 \x01(\x0e\x32\x1a.feedmesh.feed.v1.ServedAsR\x08servedAs\x12=\n\x0bserved_from\x18\x04 \x01(\x0e\x32\x1c.feedmesh.feed.v1.ServedFromR\nservedFrom\x12$\n\x0enew_post_count\x18\x05 \x01(\x05R\x0cnewPostCount\x12:\n\nend_reason\x18\x06 \x01(\x0e\x32\x1b.feedmesh.feed.v1.EndReasonR\tendReason\"\xb0\x03\n\x08\x46\x65\x65\x64Item\x12,\n\x04post\x18\x01 \x01(\x0b\x32\x18.feedmesh.ingest.v1.PostR\x04post\x12/\n\x06\x61uthor\x18\x02 \x01(\x0b\x32\x17.feedmesh.graph.v1.UserR\x06\x61uthor\x12\x33\n\x05stats\x18\x03 \x01(\x0b\x32\x1d.feedmesh.ingest.v1.PostStatsR\x05stats\x12\x37\n\x06viewer\x18\x04 \x01(\x0b\x32\x1f.feedmesh.ingest.v1.ViewerStateR\x06viewer\x12\x30\n\x06reason\x18\x05 \x01(\x0e\x32\x18.feedmesh.feed.v1.ReasonR\x06reason\x12-\n\x05score\x18\x06 \x01(\x0b\x32\x17.feedmesh.feed.v1.ScoreR\x05score\x12\x34\n\x08original\x18\x07 \x01(\x0b\x32\x18.feedmesh.ingest.v1.PostR\x08original\x12@\n\x0foriginal_author\x18\x08 \x01(\x0b\x32\x17.feedmesh.graph.v1.UserR\x0eoriginalAuthor\"P\n\x05Score\x12\x14\n\x05value\x18\x01 \x01(\x01R\x05value\x12\x31\n\x05terms\x18\x02 \x03(\x0b\x32\x1b.feedmesh.feed.v1.ScoreTermR\x05terms\"5\n\tScoreTerm\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value*B\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x10\n\x0cORDER_RANKED\x10\x01\x12\x10\n\x0cORDER_LATEST\x10\x02*w\n\x08ServedAs\x12\x19\n\x15SERVED_AS_UNSPECIFIED\x10\x00\x12\x14\n\x10SERVED_AS_RANKED\x10\x01\x12$\n SERVED_AS_CHRONOLOGICAL_FALLBACK\x10\x02\x12\x14\n\x10SERVED_AS_LATEST\x10\x03*\xaa\x01\n\nServedFrom\x12\x1b\n\x17SERVED_FROM_UNSPECIFIED\x10\x00\x12\x13\n\x0fSERVED_FROM_HOT\x10\x01\x12\x15\n\x11SERVED_FROM_INDEX\x10\x02\x12\x17\n\x13SERVED_FROM_REBUILT\x10\x03\x12\x1e\n\x1aSERVED_FROM_CACHED_REFRESH\x10\x04\x12\x1a\n\x16SERVED_FROM_CACHE_ONLY\x10\x05*v\n\tEndReason\x12\x1a\n\x16\x45ND_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45ND_REASON_COMPLETE\x10\x01\x12\x1b\n\x17\x45ND_REASON_ARCHIVE_EDGE\x10\x02\x12\x17\n\x13\x45ND_REASON_WITHHELD\x10\x03*n\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x0e\n\nREASON_OWN\x10\x01\x12\x13\n\x0fREASON_FOLLOWED\x10\x02\x12\x14\n\x10REASON_CELEBRITY\x10\x03\x12\x11\n\rREASON_SHARED\x10\x04\x32\x99\x01\n\x0b\x46\x65\x65\x64Service\x12\x89\x01\n\x0bGetHomeFeed\x12$.feedmesh.feed.v1.GetHomeFeedRequest\x1a%.feedmesh.feed.v1.GetHomeFeedResponse\"-\x90\x02\x01\xaa\xd4\x18\x16\x08\x02\x12\x02\x08\x01 \x01*\x08\n\x04\x66\x65\x65\x64\x10\x01\x30\x02H\x03\x82\xd3\xe4\x93\x02\n\x12\x08/v1/feedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x65\x65\x64mesh/feed/v1/feed.proto\x12\x10\x66\x65\x65\x64mesh.feed.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x66\x65\x65\x64mesh/graph/v1/user.proto\x1a\x1d\x66\x65\x65\x64mesh/ingest/v1/post.proto\x1a!feedmesh/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x01\n\x12GetHomeFeedRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12+\n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12;\n\x05order\x18\x03 \x01(\x0e\x32\x17.feedmesh.feed.v1.OrderB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x05order\x12\x1e\n\x07refresh\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x07refresh\x12+\n\x0einclude_scores\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\rincludeScores\"\xc9\x02\n\x13GetHomeFeedResponse\x12\x30\n\x05items\x18\x01 \x03(\x0b\x32\x1a.feedmesh.feed.v1.FeedItemR\x05items\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x37\n\tserved_as\x18\x03 \x01(\x0e\x32\x1a.feedmesh.feed.v1.ServedAsR\x08servedAs\x12=\n\x0bserved_from\x18\x04 \x01(\x0e\x32\x1c.feedmesh.feed.v1.ServedFromR\nservedFrom\x12$\n\x0enew_post_count\x18\x05 \x01(\x05R\x0cnewPostCount\x12:\n\nend_reason\x18\x06 \x01(\x0e\x32\x1b.feedmesh.feed.v1.EndReasonR\tendReason\"\xb0\x03\n\x08\x46\x65\x65\x64Item\x12,\n\x04post\x18\x01 \x01(\x0b\x32\x18.feedmesh.ingest.v1.PostR\x04post\x12/\n\x06\x61uthor\x18\x02 \x01(\x0b\x32\x17.feedmesh.graph.v1.UserR\x06\x61uthor\x12\x33\n\x05stats\x18\x03 \x01(\x0b\x32\x1d.feedmesh.ingest.v1.PostStatsR\x05stats\x12\x37\n\x06viewer\x18\x04 \x01(\x0b\x32\x1f.feedmesh.ingest.v1.ViewerStateR\x06viewer\x12\x30\n\x06reason\x18\x05 \x01(\x0e\x32\x18.feedmesh.feed.v1.ReasonR\x06reason\x12-\n\x05score\x18\x06 \x01(\x0b\x32\x17.feedmesh.feed.v1.ScoreR\x05score\x12\x34\n\x08original\x18\x07 \x01(\x0b\x32\x18.feedmesh.ingest.v1.PostR\x08original\x12@\n\x0foriginal_author\x18\x08 \x01(\x0b\x32\x17.feedmesh.graph.v1.UserR\x0eoriginalAuthor\"P\n\x05Score\x12\x14\n\x05value\x18\x01 \x01(\x01R\x05value\x12\x31\n\x05terms\x18\x02 \x03(\x0b\x32\x1b.feedmesh.feed.v1.ScoreTermR\x05terms\"5\n\tScoreTerm\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value\"\x18\n\x16GetNewPostCountRequest\"?\n\x17GetNewPostCountResponse\x12$\n\x0enew_post_count\x18\x01 \x01(\x05R\x0cnewPostCount\"`\n\x12\x45xplainFeedRequest\x12$\n\x07user_id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x06userId\x12$\n\x07post_id\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x06postId\"\xed\x02\n\x13\x45xplainFeedResponse\x12\x1c\n\nis_in_feed\x18\x01 \x01(\x08R\x08isInFeed\x12\x1b\n\tauthor_id\x18\x02 \x01(\x03R\x08\x61uthorId\x12/\n\x04\x65\x64ge\x18\x03 \x01(\x0e\x32\x1b.feedmesh.feed.v1.EdgeStateR\x04\x65\x64ge\x12>\n\tplacement\x18\x04 \x01(\x0e\x32 .feedmesh.feed.v1.PlacementStateR\tplacement\x12\x15\n\x06is_hot\x18\x05 \x01(\x08R\x05isHot\x12\x37\n\thidden_by\x18\x06 \x01(\x0e\x32\x1a.feedmesh.feed.v1.HiddenByR\x08hiddenBy\x12@\n\x0elast_read_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0clastReadTime\x12\x18\n\x07summary\x18\x08 \x01(\tR\x07summary\"V\n\x10\x41uditFeedRequest\x12$\n\x07user_id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x06userId\x12\x1c\n\x06repair\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06repair\"\xc8\x01\n\x11\x41uditFeedResponse\x12#\n\rchecked_count\x18\x01 \x01(\x05R\x0c\x63heckedCount\x12(\n\x10missing_post_ids\x18\x02 \x03(\x03R\x0emissingPostIds\x12$\n\x0e\x65xtra_post_ids\x18\x03 \x03(\x03R\x0c\x65xtraPostIds\x12\x1d\n\nis_partial\x18\x04 \x01(\x08R\tisPartial\x12\x1f\n\x0bis_repaired\x18\x05 \x01(\x08R\nisRepaired\"w\n\x12RebuildFeedRequest\x12$\n\x07user_id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x06userId\x12;\n\nrequest_id\x18\x02 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x15r\x13\x32\x11^([!-~]{1,128})?$R\trequestId\"W\n\x13RebuildFeedResponse\x12\x1f\n\x0b\x65ntry_count\x18\x01 \x01(\x05R\nentryCount\x12\x1f\n\x0bis_complete\x18\x02 \x01(\x08R\nisComplete*B\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x10\n\x0cORDER_RANKED\x10\x01\x12\x10\n\x0cORDER_LATEST\x10\x02*w\n\x08ServedAs\x12\x19\n\x15SERVED_AS_UNSPECIFIED\x10\x00\x12\x14\n\x10SERVED_AS_RANKED\x10\x01\x12$\n SERVED_AS_CHRONOLOGICAL_FALLBACK\x10\x02\x12\x14\n\x10SERVED_AS_LATEST\x10\x03*\xaa\x01\n\nServedFrom\x12\x1b\n\x17SERVED_FROM_UNSPECIFIED\x10\x00\x12\x13\n\x0fSERVED_FROM_HOT\x10\x01\x12\x15\n\x11SERVED_FROM_INDEX\x10\x02\x12\x17\n\x13SERVED_FROM_REBUILT\x10\x03\x12\x1e\n\x1aSERVED_FROM_CACHED_REFRESH\x10\x04\x12\x1a\n\x16SERVED_FROM_CACHE_ONLY\x10\x05*v\n\tEndReason\x12\x1a\n\x16\x45ND_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45ND_REASON_COMPLETE\x10\x01\x12\x1b\n\x17\x45ND_REASON_ARCHIVE_EDGE\x10\x02\x12\x17\n\x13\x45ND_REASON_WITHHELD\x10\x03*n\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x0e\n\nREASON_OWN\x10\x01\x12\x13\n\x0fREASON_FOLLOWED\x10\x02\x12\x14\n\x10REASON_CELEBRITY\x10\x03\x12\x11\n\rREASON_SHARED\x10\x04*\xc2\x01\n\tEdgeState\x12\x1a\n\x16\x45\x44GE_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45\x44GE_STATE_OWN\x10\x01\x12\x15\n\x11\x45\x44GE_STATE_PUSHED\x10\x02\x12\x1f\n\x1b\x45\x44GE_STATE_PULLED_CELEBRITY\x10\x03\x12\x1c\n\x18\x45\x44GE_STATE_PULLED_READER\x10\x04\x12\x1a\n\x16\x45\x44GE_STATE_IDLE_READER\x10\x05\x12\x13\n\x0f\x45\x44GE_STATE_NONE\x10\x06*\xa7\x01\n\x0ePlacementState\x12\x1f\n\x1bPLACEMENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16PLACEMENT_STATE_PLACED\x10\x01\x12\x1e\n\x1aPLACEMENT_STATE_NOT_NEEDED\x10\x02\x12\x1b\n\x17PLACEMENT_STATE_PENDING\x10\x03\x12\x1b\n\x17PLACEMENT_STATE_MISSING\x10\x04*\xf0\x01\n\x08HiddenBy\x12\x19\n\x15HIDDEN_BY_UNSPECIFIED\x10\x00\x12\x15\n\x11HIDDEN_BY_DELETED\x10\x01\x12\x1b\n\x17HIDDEN_BY_NOT_FOLLOWING\x10\x02\x12\x12\n\x0eHIDDEN_BY_MUTE\x10\x03\x12\x13\n\x0fHIDDEN_BY_BLOCK\x10\x04\x12\x1a\n\x16HIDDEN_BY_AUTHOR_STATE\x10\x05\x12\x18\n\x14HIDDEN_BY_VISIBILITY\x10\x06\x12\x16\n\x12HIDDEN_BY_ORIGINAL\x10\x07\x12\x1e\n\x1aHIDDEN_BY_UNKNOWN_RELATION\x10\x08\x32\xb4\x06\n\x0b\x46\x65\x65\x64Service\x12\x89\x01\n\x0bGetHomeFeed\x12$.feedmesh.feed.v1.GetHomeFeedRequest\x1a%.feedmesh.feed.v1.GetHomeFeedResponse\"-\x90\x02\x01\xaa\xd4\x18\x16\x08\x02\x12\x02\x08\x01 \x01*\x08\n\x04\x66\x65\x65\x64\x10\x01\x30\x02H\x03\x82\xd3\xe4\x93\x02\n\x12\x08/v1/feed\x12\x9e\x01\n\x0fGetNewPostCount\x12(.feedmesh.feed.v1.GetNewPostCountRequest\x1a).feedmesh.feed.v1.GetNewPostCountResponse\"6\x90\x02\x01\xaa\xd4\x18\x16\x08\x02\x12\x02\x08\x01 \x01*\x08\n\x04\x66\x65\x65\x64\x10\x01\x30\x01H\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/feed:newCount\x12\xb1\x01\n\x0b\x45xplainFeed\x12$.feedmesh.feed.v1.ExplainFeedRequest\x1a%.feedmesh.feed.v1.ExplainFeedResponse\"U\x90\x02\x01\xaa\xd4\x18\x15\x08\x03\x12\x02\x08\x02*\t\n\x05\x61\x64min\x10\x01\x30\x01H\x01\x82\xd3\xe4\x93\x02\x33\x12\x31/v1/admin/feeds/{user_id}/posts/{post_id}:explain\x12\x9c\x01\n\tAuditFeed\x12\".feedmesh.feed.v1.AuditFeedRequest\x1a#.feedmesh.feed.v1.AuditFeedResponse\"F\x90\x02\x02\xaa\xd4\x18\x15\x08\x03\x12\x02\x08\n*\t\n\x05\x61\x64min\x10\x01\x30\x01H\x01\x82\xd3\xe4\x93\x02$\"\x1f/v1/admin/feeds/{user_id}:audit:\x01*\x12\xa4\x01\n\x0bRebuildFeed\x12$.feedmesh.feed.v1.RebuildFeedRequest\x1a%.feedmesh.feed.v1.RebuildFeedResponse\"H\x90\x02\x02\xaa\xd4\x18\x15\x08\x03\x12\x02\x08\n*\t\n\x05\x61\x64min\x10\x01\x30\x01H\x01\x82\xd3\xe4\x93\x02&\"!/v1/admin/feeds/{user_id}:rebuild:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,28 +48,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETHOMEFEEDREQUEST'].fields_by_name['refresh']._serialized_options = b'\342A\001\001'
   _globals['_GETHOMEFEEDREQUEST'].fields_by_name['include_scores']._loaded_options = None
   _globals['_GETHOMEFEEDREQUEST'].fields_by_name['include_scores']._serialized_options = b'\342A\001\001'
+  _globals['_EXPLAINFEEDREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_EXPLAINFEEDREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002\272H\004\"\002 \000'
+  _globals['_EXPLAINFEEDREQUEST'].fields_by_name['post_id']._loaded_options = None
+  _globals['_EXPLAINFEEDREQUEST'].fields_by_name['post_id']._serialized_options = b'\342A\001\002\272H\004\"\002 \000'
+  _globals['_AUDITFEEDREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_AUDITFEEDREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002\272H\004\"\002 \000'
+  _globals['_AUDITFEEDREQUEST'].fields_by_name['repair']._loaded_options = None
+  _globals['_AUDITFEEDREQUEST'].fields_by_name['repair']._serialized_options = b'\342A\001\001'
+  _globals['_REBUILDFEEDREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_REBUILDFEEDREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002\272H\004\"\002 \000'
+  _globals['_REBUILDFEEDREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REBUILDFEEDREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\025r\0232\021^([!-~]{1,128})?$'
   _globals['_FEEDSERVICE'].methods_by_name['GetHomeFeed']._loaded_options = None
   _globals['_FEEDSERVICE'].methods_by_name['GetHomeFeed']._serialized_options = b'\220\002\001\252\324\030\026\010\002\022\002\010\001 \001*\010\n\004feed\020\0010\002H\003\202\323\344\223\002\n\022\010/v1/feed'
-  _globals['_ORDER']._serialized_start=1389
-  _globals['_ORDER']._serialized_end=1455
-  _globals['_SERVEDAS']._serialized_start=1457
-  _globals['_SERVEDAS']._serialized_end=1576
-  _globals['_SERVEDFROM']._serialized_start=1579
-  _globals['_SERVEDFROM']._serialized_end=1749
-  _globals['_ENDREASON']._serialized_start=1751
-  _globals['_ENDREASON']._serialized_end=1869
-  _globals['_REASON']._serialized_start=1871
-  _globals['_REASON']._serialized_end=1981
-  _globals['_GETHOMEFEEDREQUEST']._serialized_start=238
-  _globals['_GETHOMEFEEDREQUEST']._serialized_end=483
-  _globals['_GETHOMEFEEDRESPONSE']._serialized_start=486
-  _globals['_GETHOMEFEEDRESPONSE']._serialized_end=815
-  _globals['_FEEDITEM']._serialized_start=818
-  _globals['_FEEDITEM']._serialized_end=1250
-  _globals['_SCORE']._serialized_start=1252
-  _globals['_SCORE']._serialized_end=1332
-  _globals['_SCORETERM']._serialized_start=1334
-  _globals['_SCORETERM']._serialized_end=1387
-  _globals['_FEEDSERVICE']._serialized_start=1984
-  _globals['_FEEDSERVICE']._serialized_end=2137
+  _globals['_FEEDSERVICE'].methods_by_name['GetNewPostCount']._loaded_options = None
+  _globals['_FEEDSERVICE'].methods_by_name['GetNewPostCount']._serialized_options = b'\220\002\001\252\324\030\026\010\002\022\002\010\001 \001*\010\n\004feed\020\0010\001H\001\202\323\344\223\002\023\022\021/v1/feed:newCount'
+  _globals['_FEEDSERVICE'].methods_by_name['ExplainFeed']._loaded_options = None
+  _globals['_FEEDSERVICE'].methods_by_name['ExplainFeed']._serialized_options = b'\220\002\001\252\324\030\025\010\003\022\002\010\002*\t\n\005admin\020\0010\001H\001\202\323\344\223\0023\0221/v1/admin/feeds/{user_id}/posts/{post_id}:explain'
+  _globals['_FEEDSERVICE'].methods_by_name['AuditFeed']._loaded_options = None
+  _globals['_FEEDSERVICE'].methods_by_name['AuditFeed']._serialized_options = b'\220\002\002\252\324\030\025\010\003\022\002\010\n*\t\n\005admin\020\0010\001H\001\202\323\344\223\002$\"\037/v1/admin/feeds/{user_id}:audit:\001*'
+  _globals['_FEEDSERVICE'].methods_by_name['RebuildFeed']._loaded_options = None
+  _globals['_FEEDSERVICE'].methods_by_name['RebuildFeed']._serialized_options = b'\220\002\002\252\324\030\025\010\003\022\002\010\n*\t\n\005admin\020\0010\001H\001\202\323\344\223\002&\"!/v1/admin/feeds/{user_id}:rebuild:\001*'
+  _globals['_ORDER']._serialized_start=2480
+  _globals['_ORDER']._serialized_end=2546
+  _globals['_SERVEDAS']._serialized_start=2548
+  _globals['_SERVEDAS']._serialized_end=2667
+  _globals['_SERVEDFROM']._serialized_start=2670
+  _globals['_SERVEDFROM']._serialized_end=2840
+  _globals['_ENDREASON']._serialized_start=2842
+  _globals['_ENDREASON']._serialized_end=2960
+  _globals['_REASON']._serialized_start=2962
+  _globals['_REASON']._serialized_end=3072
+  _globals['_EDGESTATE']._serialized_start=3075
+  _globals['_EDGESTATE']._serialized_end=3269
+  _globals['_PLACEMENTSTATE']._serialized_start=3272
+  _globals['_PLACEMENTSTATE']._serialized_end=3439
+  _globals['_HIDDENBY']._serialized_start=3442
+  _globals['_HIDDENBY']._serialized_end=3682
+  _globals['_GETHOMEFEEDREQUEST']._serialized_start=271
+  _globals['_GETHOMEFEEDREQUEST']._serialized_end=516
+  _globals['_GETHOMEFEEDRESPONSE']._serialized_start=519
+  _globals['_GETHOMEFEEDRESPONSE']._serialized_end=848
+  _globals['_FEEDITEM']._serialized_start=851
+  _globals['_FEEDITEM']._serialized_end=1283
+  _globals['_SCORE']._serialized_start=1285
+  _globals['_SCORE']._serialized_end=1365
+  _globals['_SCORETERM']._serialized_start=1367
+  _globals['_SCORETERM']._serialized_end=1420
+  _globals['_GETNEWPOSTCOUNTREQUEST']._serialized_start=1422
+  _globals['_GETNEWPOSTCOUNTREQUEST']._serialized_end=1446
+  _globals['_GETNEWPOSTCOUNTRESPONSE']._serialized_start=1448
+  _globals['_GETNEWPOSTCOUNTRESPONSE']._serialized_end=1511
+  _globals['_EXPLAINFEEDREQUEST']._serialized_start=1513
+  _globals['_EXPLAINFEEDREQUEST']._serialized_end=1609
+  _globals['_EXPLAINFEEDRESPONSE']._serialized_start=1612
+  _globals['_EXPLAINFEEDRESPONSE']._serialized_end=1977
+  _globals['_AUDITFEEDREQUEST']._serialized_start=1979
+  _globals['_AUDITFEEDREQUEST']._serialized_end=2065
+  _globals['_AUDITFEEDRESPONSE']._serialized_start=2068
+  _globals['_AUDITFEEDRESPONSE']._serialized_end=2268
+  _globals['_REBUILDFEEDREQUEST']._serialized_start=2270
+  _globals['_REBUILDFEEDREQUEST']._serialized_end=2389
+  _globals['_REBUILDFEEDRESPONSE']._serialized_start=2391
+  _globals['_REBUILDFEEDRESPONSE']._serialized_end=2478
+  _globals['_FEEDSERVICE']._serialized_start=3685
+  _globals['_FEEDSERVICE']._serialized_end=4505
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from feedmesh.graph.v1 import user_pb2 as _user_pb2
 from feedmesh.ingest.v1 import post_pb2 as _post_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -169,6 +170,126 @@ REASON_SHARED: Reason.ValueType  # 4
 """Somebody the caller follows shared it."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
+class _EdgeState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EdgeStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EdgeState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EDGE_STATE_UNSPECIFIED: _EdgeState.ValueType  # 0
+    """Never sent."""
+    EDGE_STATE_OWN: _EdgeState.ValueType  # 1
+    """The reader wrote it."""
+    EDGE_STATE_PUSHED: _EdgeState.ValueType  # 2
+    """The reader follows the author, and posts are placed in the reader's index."""
+    EDGE_STATE_PULLED_CELEBRITY: _EdgeState.ValueType  # 3
+    """The reader follows the author, whose posts are pulled by every reader."""
+    EDGE_STATE_PULLED_READER: _EdgeState.ValueType  # 4
+    """The reader follows too many, and pulls all of them."""
+    EDGE_STATE_IDLE_READER: _EdgeState.ValueType  # 5
+    """The reader has not read for long: posts are placed when they come back."""
+    EDGE_STATE_NONE: _EdgeState.ValueType  # 6
+    """The reader does not follow the author."""
+
+class EdgeState(_EdgeState, metaclass=_EdgeStateEnumTypeWrapper):
+    """EdgeState is how a reader stands to the author of a post, as far as feeds go."""
+
+EDGE_STATE_UNSPECIFIED: EdgeState.ValueType  # 0
+"""Never sent."""
+EDGE_STATE_OWN: EdgeState.ValueType  # 1
+"""The reader wrote it."""
+EDGE_STATE_PUSHED: EdgeState.ValueType  # 2
+"""The reader follows the author, and posts are placed in the reader's index."""
+EDGE_STATE_PULLED_CELEBRITY: EdgeState.ValueType  # 3
+"""The reader follows the author, whose posts are pulled by every reader."""
+EDGE_STATE_PULLED_READER: EdgeState.ValueType  # 4
+"""The reader follows too many, and pulls all of them."""
+EDGE_STATE_IDLE_READER: EdgeState.ValueType  # 5
+"""The reader has not read for long: posts are placed when they come back."""
+EDGE_STATE_NONE: EdgeState.ValueType  # 6
+"""The reader does not follow the author."""
+Global___EdgeState: _TypeAlias = EdgeState  # noqa: Y015
+
+class _PlacementState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlacementStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlacementState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLACEMENT_STATE_UNSPECIFIED: _PlacementState.ValueType  # 0
+    """Never sent."""
+    PLACEMENT_STATE_PLACED: _PlacementState.ValueType  # 1
+    """It is in the index."""
+    PLACEMENT_STATE_NOT_NEEDED: _PlacementState.ValueType  # 2
+    """It is not in the index, and need not be: it is pulled, or older than the follow."""
+    PLACEMENT_STATE_PENDING: _PlacementState.ValueType  # 3
+    """It is not in the index yet: it was published moments ago."""
+    PLACEMENT_STATE_MISSING: _PlacementState.ValueType  # 4
+    """It should be in the index and is not."""
+
+class PlacementState(_PlacementState, metaclass=_PlacementStateEnumTypeWrapper):
+    """PlacementState is what fan-out made of a post for one reader."""
+
+PLACEMENT_STATE_UNSPECIFIED: PlacementState.ValueType  # 0
+"""Never sent."""
+PLACEMENT_STATE_PLACED: PlacementState.ValueType  # 1
+"""It is in the index."""
+PLACEMENT_STATE_NOT_NEEDED: PlacementState.ValueType  # 2
+"""It is not in the index, and need not be: it is pulled, or older than the follow."""
+PLACEMENT_STATE_PENDING: PlacementState.ValueType  # 3
+"""It is not in the index yet: it was published moments ago."""
+PLACEMENT_STATE_MISSING: PlacementState.ValueType  # 4
+"""It should be in the index and is not."""
+Global___PlacementState: _TypeAlias = PlacementState  # noqa: Y015
+
+class _HiddenBy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HiddenByEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HiddenBy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HIDDEN_BY_UNSPECIFIED: _HiddenBy.ValueType  # 0
+    """Nothing hides it."""
+    HIDDEN_BY_DELETED: _HiddenBy.ValueType  # 1
+    """The post is deleted."""
+    HIDDEN_BY_NOT_FOLLOWING: _HiddenBy.ValueType  # 2
+    """The reader does not follow the author."""
+    HIDDEN_BY_MUTE: _HiddenBy.ValueType  # 3
+    """The reader mutes the author."""
+    HIDDEN_BY_BLOCK: _HiddenBy.ValueType  # 4
+    """One of the two blocks the other."""
+    HIDDEN_BY_AUTHOR_STATE: _HiddenBy.ValueType  # 5
+    """The author is suspended or gone."""
+    HIDDEN_BY_VISIBILITY: _HiddenBy.ValueType  # 6
+    """The visibility of the post leaves the reader out."""
+    HIDDEN_BY_ORIGINAL: _HiddenBy.ValueType  # 7
+    """The post that it shares is gone, or hidden from the reader."""
+    HIDDEN_BY_UNKNOWN_RELATION: _HiddenBy.ValueType  # 8
+    """The relation to an author cannot be read."""
+
+class HiddenBy(_HiddenBy, metaclass=_HiddenByEnumTypeWrapper):
+    """HiddenBy is the first rule that hides a post from a reader."""
+
+HIDDEN_BY_UNSPECIFIED: HiddenBy.ValueType  # 0
+"""Nothing hides it."""
+HIDDEN_BY_DELETED: HiddenBy.ValueType  # 1
+"""The post is deleted."""
+HIDDEN_BY_NOT_FOLLOWING: HiddenBy.ValueType  # 2
+"""The reader does not follow the author."""
+HIDDEN_BY_MUTE: HiddenBy.ValueType  # 3
+"""The reader mutes the author."""
+HIDDEN_BY_BLOCK: HiddenBy.ValueType  # 4
+"""One of the two blocks the other."""
+HIDDEN_BY_AUTHOR_STATE: HiddenBy.ValueType  # 5
+"""The author is suspended or gone."""
+HIDDEN_BY_VISIBILITY: HiddenBy.ValueType  # 6
+"""The visibility of the post leaves the reader out."""
+HIDDEN_BY_ORIGINAL: HiddenBy.ValueType  # 7
+"""The post that it shares is gone, or hidden from the reader."""
+HIDDEN_BY_UNKNOWN_RELATION: HiddenBy.ValueType  # 8
+"""The relation to an author cannot be read."""
+Global___HiddenBy: _TypeAlias = HiddenBy  # noqa: Y015
+
 @_typing.final
 class GetHomeFeedRequest(_message.Message):
     """GetHomeFeedRequest asks for one page."""
@@ -187,7 +308,9 @@ class GetHomeFeedRequest(_message.Message):
     order: Global___Order.ValueType
     """RANKED when unset."""
     refresh: _builtins.bool
-    """True when a person pulled to refresh: asks for the newest state."""
+    """True when a person pulled to refresh: asks for the newest state. More often than
+    once in 5 seconds, the last page is answered again, as CACHED_REFRESH.
+    """
     include_scores: _builtins.bool
     """Adds the terms of each score."""
     def __init__(
@@ -226,7 +349,10 @@ class GetHomeFeedResponse(_message.Message):
     served_from: Global___ServedFrom.ValueType
     """Where its ids came from."""
     new_post_count: _builtins.int
-    """Posts newer than the top of the first page of this paging session."""
+    """Posts newer than the top of the last first page this reader read before this
+    one; on later pages, than the top of the first page of this paging session.
+    Counted up to 100.
+    """
     end_reason: Global___EndReason.ValueType
     """Why there is no next_page_token."""
     @_builtins.property
@@ -370,3 +496,240 @@ class ScoreTerm(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScoreTerm: _TypeAlias = ScoreTerm  # noqa: Y015
+
+@_typing.final
+class GetNewPostCountRequest(_message.Message):
+    """GetNewPostCountRequest asks for the caller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNewPostCountRequest: _TypeAlias = GetNewPostCountRequest  # noqa: Y015
+
+@_typing.final
+class GetNewPostCountResponse(_message.Message):
+    """GetNewPostCountResponse is how many posts wait."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEW_POST_COUNT_FIELD_NUMBER: _builtins.int
+    new_post_count: _builtins.int
+    """Posts newer than the last top, up to 100."""
+    def __init__(
+        self,
+        *,
+        new_post_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["new_post_count", b"new_post_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNewPostCountResponse: _TypeAlias = GetNewPostCountResponse  # noqa: Y015
+
+@_typing.final
+class ExplainFeedRequest(_message.Message):
+    """ExplainFeedRequest names a reader and a post."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    POST_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.int
+    """Whose feed."""
+    post_id: _builtins.int
+    """Which post."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.int = ...,
+        post_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["post_id", b"post_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainFeedRequest: _TypeAlias = ExplainFeedRequest  # noqa: Y015
+
+@_typing.final
+class ExplainFeedResponse(_message.Message):
+    """ExplainFeedResponse is why a post is in a feed, or is not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IS_IN_FEED_FIELD_NUMBER: _builtins.int
+    AUTHOR_ID_FIELD_NUMBER: _builtins.int
+    EDGE_FIELD_NUMBER: _builtins.int
+    PLACEMENT_FIELD_NUMBER: _builtins.int
+    IS_HOT_FIELD_NUMBER: _builtins.int
+    HIDDEN_BY_FIELD_NUMBER: _builtins.int
+    LAST_READ_TIME_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    is_in_feed: _builtins.bool
+    """The reader finds it in their feed."""
+    author_id: _builtins.int
+    """Who wrote it."""
+    edge: Global___EdgeState.ValueType
+    """How the reader stands to the author."""
+    placement: Global___PlacementState.ValueType
+    """What fan-out made of it."""
+    is_hot: _builtins.bool
+    """It is in the hot copy."""
+    hidden_by: Global___HiddenBy.ValueType
+    """What hides it."""
+    summary: _builtins.str
+    """The above in a sentence."""
+    @_builtins.property
+    def last_read_time(self) -> _timestamp_pb2.Timestamp:
+        """When the reader last built a feed by reading; unset: never."""
+
+    def __init__(
+        self,
+        *,
+        is_in_feed: _builtins.bool = ...,
+        author_id: _builtins.int = ...,
+        edge: Global___EdgeState.ValueType = ...,
+        placement: Global___PlacementState.ValueType = ...,
+        is_hot: _builtins.bool = ...,
+        hidden_by: Global___HiddenBy.ValueType = ...,
+        last_read_time: _timestamp_pb2.Timestamp | None = ...,
+        summary: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_read_time", b"last_read_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_id", b"author_id", "edge", b"edge", "hidden_by", b"hidden_by", "is_hot", b"is_hot", "is_in_feed", b"is_in_feed", "last_read_time", b"last_read_time", "placement", b"placement", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainFeedResponse: _TypeAlias = ExplainFeedResponse  # noqa: Y015
+
+@_typing.final
+class AuditFeedRequest(_message.Message):
+    """AuditFeedRequest names a reader."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    REPAIR_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.int
+    """Whose feed."""
+    repair: _builtins.bool
+    """Adds what is missing and takes out what does not belong."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.int = ...,
+        repair: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["repair", b"repair", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditFeedRequest: _TypeAlias = AuditFeedRequest  # noqa: Y015
+
+@_typing.final
+class AuditFeedResponse(_message.Message):
+    """AuditFeedResponse is what was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKED_COUNT_FIELD_NUMBER: _builtins.int
+    MISSING_POST_IDS_FIELD_NUMBER: _builtins.int
+    EXTRA_POST_IDS_FIELD_NUMBER: _builtins.int
+    IS_PARTIAL_FIELD_NUMBER: _builtins.int
+    IS_REPAIRED_FIELD_NUMBER: _builtins.int
+    checked_count: _builtins.int
+    """Posts that were looked at."""
+    is_partial: _builtins.bool
+    """The work budget ended before all was looked at."""
+    is_repaired: _builtins.bool
+    """The differences were repaired."""
+    @_builtins.property
+    def missing_post_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Posts that should be in the index and are not, newest first, up to 1,000."""
+
+    @_builtins.property
+    def extra_post_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Posts that are in the index and do not belong there, newest first, up to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        checked_count: _builtins.int = ...,
+        missing_post_ids: _abc.Iterable[_builtins.int] | None = ...,
+        extra_post_ids: _abc.Iterable[_builtins.int] | None = ...,
+        is_partial: _builtins.bool = ...,
+        is_repaired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_count", b"checked_count", "extra_post_ids", b"extra_post_ids", "is_partial", b"is_partial", "is_repaired", b"is_repaired", "missing_post_ids", b"missing_post_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditFeedResponse: _TypeAlias = AuditFeedResponse  # noqa: Y015
+
+@_typing.final
+class RebuildFeedRequest(_message.Message):
+    """RebuildFeedRequest names a reader."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.int
+    """Whose feed."""
+    request_id: _builtins.str
+    """Makes a repeat of the request safe (AIP-155)."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildFeedRequest: _TypeAlias = RebuildFeedRequest  # noqa: Y015
+
+@_typing.final
+class RebuildFeedResponse(_message.Message):
+    """RebuildFeedResponse is what was placed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_COUNT_FIELD_NUMBER: _builtins.int
+    IS_COMPLETE_FIELD_NUMBER: _builtins.int
+    entry_count: _builtins.int
+    """Entries of the new index that were placed within the call."""
+    is_complete: _builtins.bool
+    """Nothing is left to be done in the background."""
+    def __init__(
+        self,
+        *,
+        entry_count: _builtins.int = ...,
+        is_complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_count", b"entry_count", "is_complete", b"is_complete"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildFeedResponse: _TypeAlias = RebuildFeedResponse  # noqa: Y015

@@ -40,6 +40,26 @@ class FeedServiceStub:
                 request_serializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.GetHomeFeedRequest.SerializeToString,
                 response_deserializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.GetHomeFeedResponse.FromString,
                 _registered_method=True)
+        self.GetNewPostCount = channel.unary_unary(
+                '/feedmesh.feed.v1.FeedService/GetNewPostCount',
+                request_serializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.GetNewPostCountRequest.SerializeToString,
+                response_deserializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.GetNewPostCountResponse.FromString,
+                _registered_method=True)
+        self.ExplainFeed = channel.unary_unary(
+                '/feedmesh.feed.v1.FeedService/ExplainFeed',
+                request_serializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.ExplainFeedRequest.SerializeToString,
+                response_deserializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.ExplainFeedResponse.FromString,
+                _registered_method=True)
+        self.AuditFeed = channel.unary_unary(
+                '/feedmesh.feed.v1.FeedService/AuditFeed',
+                request_serializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.AuditFeedRequest.SerializeToString,
+                response_deserializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.AuditFeedResponse.FromString,
+                _registered_method=True)
+        self.RebuildFeed = channel.unary_unary(
+                '/feedmesh.feed.v1.FeedService/RebuildFeed',
+                request_serializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.RebuildFeedRequest.SerializeToString,
+                response_deserializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.RebuildFeedResponse.FromString,
+                _registered_method=True)
 
 
 class FeedServiceServicer:
@@ -66,6 +86,54 @@ class FeedServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetNewPostCount(self, request, context):
+        """GetNewPostCount returns how many posts of the caller's home feed are newer than
+        the top of the last first page they read. It moves nothing: the next first page
+        is what it would have been.
+
+        Errors:
+        UNAVAILABLE / RELATIONS_UNAVAILABLE: relations cannot be read.
+        UNAVAILABLE / DEPENDENCY_UNAVAILABLE: neither the hot copy nor the record
+        answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainFeed(self, request, context):
+        """ExplainFeed says why a post is, or is not, in a reader's home feed: the edge to
+        its author, what fan-out did, and the rule that hides it.
+
+        Errors:
+        NOT_FOUND / POST_NOT_FOUND: no such post.
+        UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuditFeed(self, request, context):
+        """AuditFeed compares a reader's index with what graph and posts say it should hold,
+        and repairs it when asked to.
+
+        Errors:
+        UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RebuildFeed(self, request, context):
+        """RebuildFeed makes a reader's index anew from graph and posts, and drops the hot
+        copy. Reads go on meanwhile. Audited.
+
+        Errors:
+        UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FeedServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -73,6 +141,26 @@ def add_FeedServiceServicer_to_server(servicer, server):
                     servicer.GetHomeFeed,
                     request_deserializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.GetHomeFeedRequest.FromString,
                     response_serializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.GetHomeFeedResponse.SerializeToString,
+            ),
+            'GetNewPostCount': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNewPostCount,
+                    request_deserializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.GetNewPostCountRequest.FromString,
+                    response_serializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.GetNewPostCountResponse.SerializeToString,
+            ),
+            'ExplainFeed': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainFeed,
+                    request_deserializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.ExplainFeedRequest.FromString,
+                    response_serializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.ExplainFeedResponse.SerializeToString,
+            ),
+            'AuditFeed': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuditFeed,
+                    request_deserializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.AuditFeedRequest.FromString,
+                    response_serializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.AuditFeedResponse.SerializeToString,
+            ),
+            'RebuildFeed': grpc.unary_unary_rpc_method_handler(
+                    servicer.RebuildFeed,
+                    request_deserializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.RebuildFeedRequest.FromString,
+                    response_serializer=feedmesh_dot_feed_dot_v1_dot_feed__pb2.RebuildFeedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -103,6 +191,114 @@ class FeedService:
             '/feedmesh.feed.v1.FeedService/GetHomeFeed',
             feedmesh_dot_feed_dot_v1_dot_feed__pb2.GetHomeFeedRequest.SerializeToString,
             feedmesh_dot_feed_dot_v1_dot_feed__pb2.GetHomeFeedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNewPostCount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/feedmesh.feed.v1.FeedService/GetNewPostCount',
+            feedmesh_dot_feed_dot_v1_dot_feed__pb2.GetNewPostCountRequest.SerializeToString,
+            feedmesh_dot_feed_dot_v1_dot_feed__pb2.GetNewPostCountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainFeed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/feedmesh.feed.v1.FeedService/ExplainFeed',
+            feedmesh_dot_feed_dot_v1_dot_feed__pb2.ExplainFeedRequest.SerializeToString,
+            feedmesh_dot_feed_dot_v1_dot_feed__pb2.ExplainFeedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuditFeed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/feedmesh.feed.v1.FeedService/AuditFeed',
+            feedmesh_dot_feed_dot_v1_dot_feed__pb2.AuditFeedRequest.SerializeToString,
+            feedmesh_dot_feed_dot_v1_dot_feed__pb2.AuditFeedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebuildFeed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/feedmesh.feed.v1.FeedService/RebuildFeed',
+            feedmesh_dot_feed_dot_v1_dot_feed__pb2.RebuildFeedRequest.SerializeToString,
+            feedmesh_dot_feed_dot_v1_dot_feed__pb2.RebuildFeedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,38 @@ class FeedServiceStub:
       UNAVAILABLE / DEPENDENCY_UNAVAILABLE: neither the hot copy nor the record
         answers.
     """
+    GetNewPostCount: _grpc.UnaryUnaryMultiCallable[_feed_pb2.GetNewPostCountRequest, _feed_pb2.GetNewPostCountResponse]
+    """GetNewPostCount returns how many posts of the caller's home feed are newer than
+    the top of the last first page they read. It moves nothing: the next first page
+    is what it would have been.
+
+    Errors:
+      UNAVAILABLE / RELATIONS_UNAVAILABLE: relations cannot be read.
+      UNAVAILABLE / DEPENDENCY_UNAVAILABLE: neither the hot copy nor the record
+        answers.
+    """
+    ExplainFeed: _grpc.UnaryUnaryMultiCallable[_feed_pb2.ExplainFeedRequest, _feed_pb2.ExplainFeedResponse]
+    """ExplainFeed says why a post is, or is not, in a reader's home feed: the edge to
+    its author, what fan-out did, and the rule that hides it.
+
+    Errors:
+      NOT_FOUND / POST_NOT_FOUND: no such post.
+      UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
+    """
+    AuditFeed: _grpc.UnaryUnaryMultiCallable[_feed_pb2.AuditFeedRequest, _feed_pb2.AuditFeedResponse]
+    """AuditFeed compares a reader's index with what graph and posts say it should hold,
+    and repairs it when asked to.
+
+    Errors:
+      UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
+    """
+    RebuildFeed: _grpc.UnaryUnaryMultiCallable[_feed_pb2.RebuildFeedRequest, _feed_pb2.RebuildFeedResponse]
+    """RebuildFeed makes a reader's index anew from graph and posts, and drops the hot
+    copy. Reads go on meanwhile. Audited.
+
+    Errors:
+      UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
+    """
 
 @_typing.type_check_only
 class FeedServiceAsyncStub(FeedServiceStub):
@@ -70,6 +102,38 @@ class FeedServiceAsyncStub(FeedServiceStub):
         is left that may be shown without them.
       UNAVAILABLE / DEPENDENCY_UNAVAILABLE: neither the hot copy nor the record
         answers.
+    """
+    GetNewPostCount: _aio.UnaryUnaryMultiCallable[_feed_pb2.GetNewPostCountRequest, _feed_pb2.GetNewPostCountResponse]  # type: ignore[assignment]
+    """GetNewPostCount returns how many posts of the caller's home feed are newer than
+    the top of the last first page they read. It moves nothing: the next first page
+    is what it would have been.
+
+    Errors:
+      UNAVAILABLE / RELATIONS_UNAVAILABLE: relations cannot be read.
+      UNAVAILABLE / DEPENDENCY_UNAVAILABLE: neither the hot copy nor the record
+        answers.
+    """
+    ExplainFeed: _aio.UnaryUnaryMultiCallable[_feed_pb2.ExplainFeedRequest, _feed_pb2.ExplainFeedResponse]  # type: ignore[assignment]
+    """ExplainFeed says why a post is, or is not, in a reader's home feed: the edge to
+    its author, what fan-out did, and the rule that hides it.
+
+    Errors:
+      NOT_FOUND / POST_NOT_FOUND: no such post.
+      UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
+    """
+    AuditFeed: _aio.UnaryUnaryMultiCallable[_feed_pb2.AuditFeedRequest, _feed_pb2.AuditFeedResponse]  # type: ignore[assignment]
+    """AuditFeed compares a reader's index with what graph and posts say it should hold,
+    and repairs it when asked to.
+
+    Errors:
+      UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
+    """
+    RebuildFeed: _aio.UnaryUnaryMultiCallable[_feed_pb2.RebuildFeedRequest, _feed_pb2.RebuildFeedResponse]  # type: ignore[assignment]
+    """RebuildFeed makes a reader's index anew from graph and posts, and drops the hot
+    copy. Reads go on meanwhile. Audited.
+
+    Errors:
+      UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
     """
 
 class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -95,6 +159,62 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
             is left that may be shown without them.
           UNAVAILABLE / DEPENDENCY_UNAVAILABLE: neither the hot copy nor the record
             answers.
+        """
+
+    @_abc_1.abstractmethod
+    def GetNewPostCount(
+        self,
+        request: _feed_pb2.GetNewPostCountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.GetNewPostCountResponse, _abc.Awaitable[_feed_pb2.GetNewPostCountResponse]]:
+        """GetNewPostCount returns how many posts of the caller's home feed are newer than
+        the top of the last first page they read. It moves nothing: the next first page
+        is what it would have been.
+
+        Errors:
+          UNAVAILABLE / RELATIONS_UNAVAILABLE: relations cannot be read.
+          UNAVAILABLE / DEPENDENCY_UNAVAILABLE: neither the hot copy nor the record
+            answers.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainFeed(
+        self,
+        request: _feed_pb2.ExplainFeedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.ExplainFeedResponse, _abc.Awaitable[_feed_pb2.ExplainFeedResponse]]:
+        """ExplainFeed says why a post is, or is not, in a reader's home feed: the edge to
+        its author, what fan-out did, and the rule that hides it.
+
+        Errors:
+          NOT_FOUND / POST_NOT_FOUND: no such post.
+          UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
+        """
+
+    @_abc_1.abstractmethod
+    def AuditFeed(
+        self,
+        request: _feed_pb2.AuditFeedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.AuditFeedResponse, _abc.Awaitable[_feed_pb2.AuditFeedResponse]]:
+        """AuditFeed compares a reader's index with what graph and posts say it should hold,
+        and repairs it when asked to.
+
+        Errors:
+          UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
+        """
+
+    @_abc_1.abstractmethod
+    def RebuildFeed(
+        self,
+        request: _feed_pb2.RebuildFeedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.RebuildFeedResponse, _abc.Awaitable[_feed_pb2.RebuildFeedResponse]]:
+        """RebuildFeed makes a reader's index anew from graph and posts, and drops the hot
+        copy. Reads go on meanwhile. Audited.
+
+        Errors:
+          UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
         """
 
 def add_FeedServiceServicer_to_server(servicer: FeedServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from feedmesh.options.v1 import options_pb2 as feedmesh_dot_options_dot_v1_dot_options__pb2
 from feedmesh.types.v1 import types_pb2 as feedmesh_dot_types_dot_v1_dot_types__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x65\x65\x64mesh/graph/v1/events.proto\x12\x11\x66\x65\x65\x64mesh.graph.v1\x1a!feedmesh/options/v1/options.proto\x1a\x1d\x66\x65\x65\x64mesh/types/v1/types.proto\"\xa0\x01\n\x0bUserUpdated\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x17\n\x07user_id\x18\x02 \x01(\x03R\x06userId\x12\x1d\n\nis_private\x18\x03 \x01(\x08R\tisPrivate:\x1b\xb2\xd4\x18\x17\n\x15\x65v.graph.user_updated\"\x85\x01\n\rUserSuspended\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x17\n\x07user_id\x18\x02 \x01(\x03R\x06userId:\x1d\xb2\xd4\x18\x19\n\x17\x65v.graph.user_suspended\"\x87\x01\n\x0eUserReinstated\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x17\n\x07user_id\x18\x02 \x01(\x03R\x06userId:\x1e\xb2\xd4\x18\x1a\n\x18\x65v.graph.user_reinstated\"\x81\x01\n\x0bUserDeleted\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x17\n\x07user_id\x18\x02 \x01(\x03R\x06userId:\x1b\xb2\xd4\x18\x17\n\x15\x65v.graph.user_deleted\"\xac\x01\n\x0cUserFollowed\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x1f\n\x0b\x66ollower_id\x18\x02 \x01(\x03R\nfollowerId\x12\x1f\n\x0b\x66ollowee_id\x18\x03 \x01(\x03R\nfolloweeId:\x1c\xb2\xd4\x18\x18\n\x16\x65v.graph.user_followed\"\xb0\x01\n\x0eUserUnfollowed\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x1f\n\x0b\x66ollower_id\x18\x02 \x01(\x03R\nfollowerId\x12\x1f\n\x0b\x66ollowee_id\x18\x03 \x01(\x03R\nfolloweeId:\x1e\xb2\xd4\x18\x1a\n\x18\x65v.graph.user_unfollowed\"\xb6\x01\n\x0f\x46ollowsImported\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12!\n\x0c\x66ollower_ids\x18\x02 \x03(\x03R\x0b\x66ollowerIds\x12!\n\x0c\x66ollowee_ids\x18\x03 \x03(\x03R\x0b\x66olloweeIds:\x1f\xb2\xd4\x18\x1b\n\x19\x65v.graph.follows_imported\"\xa6\x01\n\x0bUserBlocked\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x1d\n\nblocker_id\x18\x02 \x01(\x03R\tblockerId\x12\x1d\n\nblocked_id\x18\x03 \x01(\x03R\tblockedId:\x1b\xb2\xd4\x18\x17\n\x15\x65v.graph.user_blocked\"\xaa\x01\n\rUserUnblocked\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x1d\n\nblocker_id\x18\x02 \x01(\x03R\tblockerId\x12\x1d\n\nblocked_id\x18\x03 \x01(\x03R\tblockedId:\x1d\xb2\xd4\x18\x19\n\x17\x65v.graph.user_unblockedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x65\x65\x64mesh/graph/v1/events.proto\x12\x11\x66\x65\x65\x64mesh.graph.v1\x1a!feedmesh/options/v1/options.proto\x1a\x1d\x66\x65\x65\x64mesh/types/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x0bUserUpdated\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x17\n\x07user_id\x18\x02 \x01(\x03R\x06userId\x12\x1d\n\nis_private\x18\x03 \x01(\x08R\tisPrivate:\x1b\xb2\xd4\x18\x17\n\x15\x65v.graph.user_updated\"\x85\x01\n\rUserSuspended\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x17\n\x07user_id\x18\x02 \x01(\x03R\x06userId:\x1d\xb2\xd4\x18\x19\n\x17\x65v.graph.user_suspended\"\x87\x01\n\x0eUserReinstated\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x17\n\x07user_id\x18\x02 \x01(\x03R\x06userId:\x1e\xb2\xd4\x18\x1a\n\x18\x65v.graph.user_reinstated\"\x81\x01\n\x0bUserDeleted\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x17\n\x07user_id\x18\x02 \x01(\x03R\x06userId:\x1b\xb2\xd4\x18\x17\n\x15\x65v.graph.user_deleted\"\xac\x01\n\x0cUserFollowed\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x1f\n\x0b\x66ollower_id\x18\x02 \x01(\x03R\nfollowerId\x12\x1f\n\x0b\x66ollowee_id\x18\x03 \x01(\x03R\nfolloweeId:\x1c\xb2\xd4\x18\x18\n\x16\x65v.graph.user_followed\"\xb0\x01\n\x0eUserUnfollowed\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x1f\n\x0b\x66ollower_id\x18\x02 \x01(\x03R\nfollowerId\x12\x1f\n\x0b\x66ollowee_id\x18\x03 \x01(\x03R\nfolloweeId:\x1e\xb2\xd4\x18\x1a\n\x18\x65v.graph.user_unfollowed\"\xb6\x01\n\x0f\x46ollowsImported\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12!\n\x0c\x66ollower_ids\x18\x02 \x03(\x03R\x0b\x66ollowerIds\x12!\n\x0c\x66ollowee_ids\x18\x03 \x03(\x03R\x0b\x66olloweeIds:\x1f\xb2\xd4\x18\x1b\n\x19\x65v.graph.follows_imported\"\xa6\x01\n\x0bUserBlocked\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x1d\n\nblocker_id\x18\x02 \x01(\x03R\tblockerId\x12\x1d\n\nblocked_id\x18\x03 \x01(\x03R\tblockedId:\x1b\xb2\xd4\x18\x17\n\x15\x65v.graph.user_blocked\"\xaa\x01\n\rUserUnblocked\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x1d\n\nblocker_id\x18\x02 \x01(\x03R\tblockerId\x12\x1d\n\nblocked_id\x18\x03 \x01(\x03R\tblockedId:\x1d\xb2\xd4\x18\x19\n\x17\x65v.graph.user_unblocked\"\x9a\x01\n\tUserMuted\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x19\n\x08muter_id\x18\x02 \x01(\x03R\x07muterId\x12\x19\n\x08muted_id\x18\x03 \x01(\x03R\x07mutedId:\x19\xb2\xd4\x18\x15\n\x13\x65v.graph.user_muted\"\x9e\x01\n\x0bUserUnmuted\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x19\n\x08muter_id\x18\x02 \x01(\x03R\x07muterId\x12\x19\n\x08muted_id\x18\x03 \x01(\x03R\x07mutedId:\x1b\xb2\xd4\x18\x17\n\x15\x65v.graph.user_unmuted\"\xe5\x01\n\x0cReachChanged\x12<\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .feedmesh.types.v1.EventEnvelopeR\x08\x65nvelope\x12\x17\n\x07user_id\x18\x02 \x01(\x03R\x06userId\x12!\n\x0cis_celebrity\x18\x03 \x01(\x08R\x0bisCelebrity\x12=\n\x0cpulled_since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bpulledSince:\x1c\xb2\xd4\x18\x18\n\x16\x65v.graph.reach_changedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,22 +52,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERBLOCKED']._serialized_options = b'\262\324\030\027\n\025ev.graph.user_blocked'
   _globals['_USERUNBLOCKED']._loaded_options = None
   _globals['_USERUNBLOCKED']._serialized_options = b'\262\324\030\031\n\027ev.graph.user_unblocked'
-  _globals['_USERUPDATED']._serialized_start=120
-  _globals['_USERUPDATED']._serialized_end=280
-  _globals['_USERSUSPENDED']._serialized_start=283
-  _globals['_USERSUSPENDED']._serialized_end=416
-  _globals['_USERREINSTATED']._serialized_start=419
-  _globals['_USERREINSTATED']._serialized_end=554
-  _globals['_USERDELETED']._serialized_start=557
-  _globals['_USERDELETED']._serialized_end=686
-  _globals['_USERFOLLOWED']._serialized_start=689
-  _globals['_USERFOLLOWED']._serialized_end=861
-  _globals['_USERUNFOLLOWED']._serialized_start=864
-  _globals['_USERUNFOLLOWED']._serialized_end=1040
-  _globals['_FOLLOWSIMPORTED']._serialized_start=1043
-  _globals['_FOLLOWSIMPORTED']._serialized_end=1225
-  _globals['_USERBLOCKED']._serialized_start=1228
-  _globals['_USERBLOCKED']._serialized_end=1394
-  _globals['_USERUNBLOCKED']._serialized_start=1397
-  _globals['_USERUNBLOCKED']._serialized_end=1567
+  _globals['_USERMUTED']._loaded_options = None
+  _globals['_USERMUTED']._serialized_options = b'\262\324\030\025\n\023ev.graph.user_muted'
+  _globals['_USERUNMUTED']._loaded_options = None
+  _globals['_USERUNMUTED']._serialized_options = b'\262\324\030\027\n\025ev.graph.user_unmuted'
+  _globals['_REACHCHANGED']._loaded_options = None
+  _globals['_REACHCHANGED']._serialized_options = b'\262\324\030\030\n\026ev.graph.reach_changed'
+  _globals['_USERUPDATED']._serialized_start=153
+  _globals['_USERUPDATED']._serialized_end=313
+  _globals['_USERSUSPENDED']._serialized_start=316
+  _globals['_USERSUSPENDED']._serialized_end=449
+  _globals['_USERREINSTATED']._serialized_start=452
+  _globals['_USERREINSTATED']._serialized_end=587
+  _globals['_USERDELETED']._serialized_start=590
+  _globals['_USERDELETED']._serialized_end=719
+  _globals['_USERFOLLOWED']._serialized_start=722
+  _globals['_USERFOLLOWED']._serialized_end=894
+  _globals['_USERUNFOLLOWED']._serialized_start=897
+  _globals['_USERUNFOLLOWED']._serialized_end=1073
+  _globals['_FOLLOWSIMPORTED']._serialized_start=1076
+  _globals['_FOLLOWSIMPORTED']._serialized_end=1258
+  _globals['_USERBLOCKED']._serialized_start=1261
+  _globals['_USERBLOCKED']._serialized_end=1427
+  _globals['_USERUNBLOCKED']._serialized_start=1430
+  _globals['_USERUNBLOCKED']._serialized_end=1600
+  _globals['_USERMUTED']._serialized_start=1603
+  _globals['_USERMUTED']._serialized_end=1757
+  _globals['_USERUNMUTED']._serialized_start=1760
+  _globals['_USERUNMUTED']._serialized_end=1918
+  _globals['_REACHCHANGED']._serialized_start=1921
+  _globals['_REACHCHANGED']._serialized_end=2150
 # @@protoc_insertion_point(module_scope)

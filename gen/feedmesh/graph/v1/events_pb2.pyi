@@ -7,6 +7,7 @@ from collections import abc as _abc
 from feedmesh.types.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -300,3 +301,108 @@ class UserUnblocked(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UserUnblocked: _TypeAlias = UserUnblocked  # noqa: Y015
+
+@_typing.final
+class UserMuted(_message.Message):
+    """UserMuted says that one person mutes another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    MUTER_ID_FIELD_NUMBER: _builtins.int
+    MUTED_ID_FIELD_NUMBER: _builtins.int
+    muter_id: _builtins.int
+    """Who mutes."""
+    muted_id: _builtins.int
+    """Who is muted."""
+    @_builtins.property
+    def envelope(self) -> _types_pb2.EventEnvelope:
+        """Head of the event."""
+
+    def __init__(
+        self,
+        *,
+        envelope: _types_pb2.EventEnvelope | None = ...,
+        muter_id: _builtins.int = ...,
+        muted_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "muted_id", b"muted_id", "muter_id", b"muter_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserMuted: _TypeAlias = UserMuted  # noqa: Y015
+
+@_typing.final
+class UserUnmuted(_message.Message):
+    """UserUnmuted says that a mute was taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    MUTER_ID_FIELD_NUMBER: _builtins.int
+    MUTED_ID_FIELD_NUMBER: _builtins.int
+    muter_id: _builtins.int
+    """Who muted."""
+    muted_id: _builtins.int
+    """Who was muted."""
+    @_builtins.property
+    def envelope(self) -> _types_pb2.EventEnvelope:
+        """Head of the event."""
+
+    def __init__(
+        self,
+        *,
+        envelope: _types_pb2.EventEnvelope | None = ...,
+        muter_id: _builtins.int = ...,
+        muted_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "muted_id", b"muted_id", "muter_id", b"muter_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserUnmuted: _TypeAlias = UserUnmuted  # noqa: Y015
+
+@_typing.final
+class ReachChanged(_message.Message):
+    """ReachChanged says that an author crossed the number of followers from which posts
+    are pulled by readers instead of fanned out. The version of the envelope names the
+    change.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    IS_CELEBRITY_FIELD_NUMBER: _builtins.int
+    PULLED_SINCE_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.int
+    """Who."""
+    is_celebrity: _builtins.bool
+    """True when readers pull from now on."""
+    @_builtins.property
+    def envelope(self) -> _types_pb2.EventEnvelope:
+        """Head of the event."""
+
+    @_builtins.property
+    def pulled_since(self) -> _timestamp_pb2.Timestamp:
+        """When the author began to be pulled; unset when is_celebrity."""
+
+    def __init__(
+        self,
+        *,
+        envelope: _types_pb2.EventEnvelope | None = ...,
+        user_id: _builtins.int = ...,
+        is_celebrity: _builtins.bool = ...,
+        pulled_since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "pulled_since", b"pulled_since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "is_celebrity", b"is_celebrity", "pulled_since", b"pulled_since", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReachChanged: _TypeAlias = ReachChanged  # noqa: Y015

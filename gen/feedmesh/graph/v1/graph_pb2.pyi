@@ -1128,19 +1128,29 @@ class GetReachResponse(_message.Message):
 
     FOLLOWER_COUNT_FIELD_NUMBER: _builtins.int
     IS_CELEBRITY_FIELD_NUMBER: _builtins.int
+    IS_FANNED_OUT_FIELD_NUMBER: _builtins.int
+    FOLLOWING_COUNT_FIELD_NUMBER: _builtins.int
     follower_count: _builtins.int
     """How many follow."""
     is_celebrity: _builtins.bool
     """True when readers pull the posts."""
+    is_fanned_out: _builtins.bool
+    """True when posts are placed in the feeds of followers. While an author comes to be
+    pulled or ceases to be, both are true.
+    """
+    following_count: _builtins.int
+    """How many the person follows."""
     def __init__(
         self,
         *,
         follower_count: _builtins.int = ...,
         is_celebrity: _builtins.bool = ...,
+        is_fanned_out: _builtins.bool = ...,
+        following_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["follower_count", b"follower_count", "is_celebrity", b"is_celebrity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["follower_count", b"follower_count", "following_count", b"following_count", "is_celebrity", b"is_celebrity", "is_fanned_out", b"is_fanned_out"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1191,3 +1201,213 @@ class ListFollowedCelebritiesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListFollowedCelebritiesResponse: _TypeAlias = ListFollowedCelebritiesResponse  # noqa: Y015
+
+@_typing.final
+class ReconcileCountersRequest(_message.Message):
+    """ReconcileCountersRequest says which counts to look at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_USER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    REPAIR_FIELD_NUMBER: _builtins.int
+    after_user_id: _builtins.int
+    """Only people with a higher id: last_user_id of the previous response."""
+    page_size: _builtins.int
+    """How many: 0 means 500, and anything above 1,000 is read as 1,000."""
+    repair: _builtins.bool
+    """Stores what was counted."""
+    def __init__(
+        self,
+        *,
+        after_user_id: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        repair: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_user_id", b"after_user_id", "page_size", b"page_size", "repair", b"repair"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileCountersRequest: _TypeAlias = ReconcileCountersRequest  # noqa: Y015
+
+@_typing.final
+class CounterDrift(_message.Message):
+    """CounterDrift is a stored count that is not what was counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    COUNTER_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.int
+    """Of which person."""
+    counter: _builtins.str
+    """Name of the count: follower_count or following_count."""
+    stored: _builtins.int
+    """What was stored."""
+    counted: _builtins.int
+    """What was counted."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.int = ...,
+        counter: _builtins.str = ...,
+        stored: _builtins.int = ...,
+        counted: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "counter", b"counter", "stored", b"stored", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CounterDrift: _TypeAlias = CounterDrift  # noqa: Y015
+
+@_typing.final
+class ReconcileCountersResponse(_message.Message):
+    """ReconcileCountersResponse is what was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKED_COUNT_FIELD_NUMBER: _builtins.int
+    DRIFTS_FIELD_NUMBER: _builtins.int
+    LAST_USER_ID_FIELD_NUMBER: _builtins.int
+    checked_count: _builtins.int
+    """How many were looked at."""
+    last_user_id: _builtins.int
+    """Go on after this; 0 when all were looked at."""
+    @_builtins.property
+    def drifts(self) -> _containers.RepeatedCompositeFieldContainer[Global___CounterDrift]:
+        """What differs."""
+
+    def __init__(
+        self,
+        *,
+        checked_count: _builtins.int = ...,
+        drifts: _abc.Iterable[Global___CounterDrift] | None = ...,
+        last_user_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_count", b"checked_count", "drifts", b"drifts", "last_user_id", b"last_user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileCountersResponse: _TypeAlias = ReconcileCountersResponse  # noqa: Y015
+
+@_typing.final
+class StreamFollowingRequest(_message.Message):
+    """StreamFollowingRequest names a reader."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    AFTER_USER_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.int
+    """Who follows."""
+    page_size: _builtins.int
+    """Ids per message: 0 means 1,000, which is also the most."""
+    after_user_id: _builtins.int
+    """Only people with a higher id; to go on after a cut."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        after_user_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_user_id", b"after_user_id", "page_size", b"page_size", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamFollowingRequest: _TypeAlias = StreamFollowingRequest  # noqa: Y015
+
+@_typing.final
+class StreamFollowingResponse(_message.Message):
+    """StreamFollowingResponse is one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FOLLOWEE_IDS_FIELD_NUMBER: _builtins.int
+    FOLLOW_TIMES_MS_FIELD_NUMBER: _builtins.int
+    ARE_CELEBRITIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def followee_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Whom, ascending."""
+
+    @_builtins.property
+    def follow_times_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Since when each is followed, in Unix milliseconds."""
+
+    @_builtins.property
+    def are_celebrities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
+        """Whether readers pull the posts of each."""
+
+    def __init__(
+        self,
+        *,
+        followee_ids: _abc.Iterable[_builtins.int] | None = ...,
+        follow_times_ms: _abc.Iterable[_builtins.int] | None = ...,
+        are_celebrities: _abc.Iterable[_builtins.bool] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["are_celebrities", b"are_celebrities", "follow_times_ms", b"follow_times_ms", "followee_ids", b"followee_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamFollowingResponse: _TypeAlias = StreamFollowingResponse  # noqa: Y015
+
+@_typing.final
+class CompleteReachChangeRequest(_message.Message):
+    """CompleteReachChangeRequest names an author and the change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    REACH_VERSION_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.int
+    """Whose reach changed."""
+    reach_version: _builtins.int
+    """Graph version of the change, as ReachChanged said."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.int = ...,
+        reach_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reach_version", b"reach_version", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteReachChangeRequest: _TypeAlias = CompleteReachChangeRequest  # noqa: Y015
+
+@_typing.final
+class CompleteReachChangeResponse(_message.Message):
+    """CompleteReachChangeResponse says whether that was still the last change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IS_COMPLETED_FIELD_NUMBER: _builtins.int
+    is_completed: _builtins.bool
+    """False: the reach changed again since, and nothing was done."""
+    def __init__(
+        self,
+        *,
+        is_completed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_completed", b"is_completed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteReachChangeResponse: _TypeAlias = CompleteReachChangeResponse  # noqa: Y015

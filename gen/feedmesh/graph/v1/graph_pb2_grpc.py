@@ -137,6 +137,21 @@ class GraphServiceStub:
                 request_serializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.ListFollowedCelebritiesRequest.SerializeToString,
                 response_deserializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.ListFollowedCelebritiesResponse.FromString,
                 _registered_method=True)
+        self.StreamFollowing = channel.unary_stream(
+                '/feedmesh.graph.v1.GraphService/StreamFollowing',
+                request_serializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.StreamFollowingRequest.SerializeToString,
+                response_deserializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.StreamFollowingResponse.FromString,
+                _registered_method=True)
+        self.CompleteReachChange = channel.unary_unary(
+                '/feedmesh.graph.v1.GraphService/CompleteReachChange',
+                request_serializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.CompleteReachChangeRequest.SerializeToString,
+                response_deserializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.CompleteReachChangeResponse.FromString,
+                _registered_method=True)
+        self.ReconcileCounters = channel.unary_unary(
+                '/feedmesh.graph.v1.GraphService/ReconcileCounters',
+                request_serializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.ReconcileCountersRequest.SerializeToString,
+                response_deserializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.ReconcileCountersResponse.FromString,
+                _registered_method=True)
 
 
 class GraphServiceServicer:
@@ -358,6 +373,31 @@ class GraphServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamFollowing(self, request, context):
+        """StreamFollowing streams whom a person follows in pages, ascending, for feeds that
+        are made anew from graph and posts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteReachChange(self, request, context):
+        """CompleteReachChange says that the followers of an author who ceased to be a
+        celebrity hold the posts that were not fanned out: nobody need pull them any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReconcileCounters(self, request, context):
+        """ReconcileCounters counts the followers and followees of up to 1,000 people anew,
+        in order of their ids, and reports where the stored counts differ. Audited when it
+        repairs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GraphServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -460,6 +500,21 @@ def add_GraphServiceServicer_to_server(servicer, server):
                     servicer.ListFollowedCelebrities,
                     request_deserializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.ListFollowedCelebritiesRequest.FromString,
                     response_serializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.ListFollowedCelebritiesResponse.SerializeToString,
+            ),
+            'StreamFollowing': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamFollowing,
+                    request_deserializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.StreamFollowingRequest.FromString,
+                    response_serializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.StreamFollowingResponse.SerializeToString,
+            ),
+            'CompleteReachChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompleteReachChange,
+                    request_deserializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.CompleteReachChangeRequest.FromString,
+                    response_serializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.CompleteReachChangeResponse.SerializeToString,
+            ),
+            'ReconcileCounters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReconcileCounters,
+                    request_deserializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.ReconcileCountersRequest.FromString,
+                    response_serializer=feedmesh_dot_graph_dot_v1_dot_graph__pb2.ReconcileCountersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1005,6 +1060,87 @@ class GraphService:
             '/feedmesh.graph.v1.GraphService/ListFollowedCelebrities',
             feedmesh_dot_graph_dot_v1_dot_graph__pb2.ListFollowedCelebritiesRequest.SerializeToString,
             feedmesh_dot_graph_dot_v1_dot_graph__pb2.ListFollowedCelebritiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamFollowing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/feedmesh.graph.v1.GraphService/StreamFollowing',
+            feedmesh_dot_graph_dot_v1_dot_graph__pb2.StreamFollowingRequest.SerializeToString,
+            feedmesh_dot_graph_dot_v1_dot_graph__pb2.StreamFollowingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteReachChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/feedmesh.graph.v1.GraphService/CompleteReachChange',
+            feedmesh_dot_graph_dot_v1_dot_graph__pb2.CompleteReachChangeRequest.SerializeToString,
+            feedmesh_dot_graph_dot_v1_dot_graph__pb2.CompleteReachChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReconcileCounters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/feedmesh.graph.v1.GraphService/ReconcileCounters',
+            feedmesh_dot_graph_dot_v1_dot_graph__pb2.ReconcileCountersRequest.SerializeToString,
+            feedmesh_dot_graph_dot_v1_dot_graph__pb2.ReconcileCountersResponse.FromString,
             options,
             channel_credentials,
             insecure,

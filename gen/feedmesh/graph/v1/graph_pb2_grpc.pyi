@@ -168,6 +168,19 @@ class GraphServiceStub:
     """
     ListFollowedCelebrities: _grpc.UnaryUnaryMultiCallable[_graph_pb2.ListFollowedCelebritiesRequest, _graph_pb2.ListFollowedCelebritiesResponse]
     """ListFollowedCelebrities returns which celebrities a viewer follows, ascending."""
+    StreamFollowing: _grpc.UnaryStreamMultiCallable[_graph_pb2.StreamFollowingRequest, _graph_pb2.StreamFollowingResponse]
+    """StreamFollowing streams whom a person follows in pages, ascending, for feeds that
+    are made anew from graph and posts.
+    """
+    CompleteReachChange: _grpc.UnaryUnaryMultiCallable[_graph_pb2.CompleteReachChangeRequest, _graph_pb2.CompleteReachChangeResponse]
+    """CompleteReachChange says that the followers of an author who ceased to be a
+    celebrity hold the posts that were not fanned out: nobody need pull them any more.
+    """
+    ReconcileCounters: _grpc.UnaryUnaryMultiCallable[_graph_pb2.ReconcileCountersRequest, _graph_pb2.ReconcileCountersResponse]
+    """ReconcileCounters counts the followers and followees of up to 1,000 people anew,
+    in order of their ids, and reports where the stored counts differ. Audited when it
+    repairs.
+    """
 
 @_typing.type_check_only
 class GraphServiceAsyncStub(GraphServiceStub):
@@ -309,6 +322,19 @@ class GraphServiceAsyncStub(GraphServiceStub):
     """
     ListFollowedCelebrities: _aio.UnaryUnaryMultiCallable[_graph_pb2.ListFollowedCelebritiesRequest, _graph_pb2.ListFollowedCelebritiesResponse]  # type: ignore[assignment]
     """ListFollowedCelebrities returns which celebrities a viewer follows, ascending."""
+    StreamFollowing: _aio.UnaryStreamMultiCallable[_graph_pb2.StreamFollowingRequest, _graph_pb2.StreamFollowingResponse]  # type: ignore[assignment]
+    """StreamFollowing streams whom a person follows in pages, ascending, for feeds that
+    are made anew from graph and posts.
+    """
+    CompleteReachChange: _aio.UnaryUnaryMultiCallable[_graph_pb2.CompleteReachChangeRequest, _graph_pb2.CompleteReachChangeResponse]  # type: ignore[assignment]
+    """CompleteReachChange says that the followers of an author who ceased to be a
+    celebrity hold the posts that were not fanned out: nobody need pull them any more.
+    """
+    ReconcileCounters: _aio.UnaryUnaryMultiCallable[_graph_pb2.ReconcileCountersRequest, _graph_pb2.ReconcileCountersResponse]  # type: ignore[assignment]
+    """ReconcileCounters counts the followers and followees of up to 1,000 people anew,
+    in order of their ids, and reports where the stored counts differ. Audited when it
+    repairs.
+    """
 
 class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
     """GraphService keeps who follows, blocks and mutes whom. Every mutation answers
@@ -567,5 +593,36 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_graph_pb2.ListFollowedCelebritiesResponse, _abc.Awaitable[_graph_pb2.ListFollowedCelebritiesResponse]]:
         """ListFollowedCelebrities returns which celebrities a viewer follows, ascending."""
+
+    @_abc_1.abstractmethod
+    def StreamFollowing(
+        self,
+        request: _graph_pb2.StreamFollowingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_graph_pb2.StreamFollowingResponse], _abc.AsyncIterator[_graph_pb2.StreamFollowingResponse]]:
+        """StreamFollowing streams whom a person follows in pages, ascending, for feeds that
+        are made anew from graph and posts.
+        """
+
+    @_abc_1.abstractmethod
+    def CompleteReachChange(
+        self,
+        request: _graph_pb2.CompleteReachChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_graph_pb2.CompleteReachChangeResponse, _abc.Awaitable[_graph_pb2.CompleteReachChangeResponse]]:
+        """CompleteReachChange says that the followers of an author who ceased to be a
+        celebrity hold the posts that were not fanned out: nobody need pull them any more.
+        """
+
+    @_abc_1.abstractmethod
+    def ReconcileCounters(
+        self,
+        request: _graph_pb2.ReconcileCountersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_graph_pb2.ReconcileCountersResponse, _abc.Awaitable[_graph_pb2.ReconcileCountersResponse]]:
+        """ReconcileCounters counts the followers and followees of up to 1,000 people anew,
+        in order of their ids, and reports where the stored counts differ. Audited when it
+        repairs.
+        """
 
 def add_GraphServiceServicer_to_server(servicer: GraphServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

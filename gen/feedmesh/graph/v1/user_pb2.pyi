@@ -278,18 +278,24 @@ class BatchGetUsersResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     USERS_FIELD_NUMBER: _builtins.int
+    STATS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___User]:
         """The people, in the order asked for."""
+
+    @_builtins.property
+    def stats(self) -> _containers.RepeatedCompositeFieldContainer[Global___UserStats]:
+        """Their counts, in the same order."""
 
     def __init__(
         self,
         *,
         users: _abc.Iterable[Global___User] | None = ...,
+        stats: _abc.Iterable[Global___UserStats] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["users", b"users"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stats", b"stats", "users", b"users"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

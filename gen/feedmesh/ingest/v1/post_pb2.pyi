@@ -126,22 +126,26 @@ class PostStats(_message.Message):
     LIKE_COUNT_FIELD_NUMBER: _builtins.int
     COMMENT_COUNT_FIELD_NUMBER: _builtins.int
     SHARE_COUNT_FIELD_NUMBER: _builtins.int
+    AUTHOR_FOLLOWER_COUNT_FIELD_NUMBER: _builtins.int
     like_count: _builtins.int
     """Likes."""
     comment_count: _builtins.int
     """Comments."""
     share_count: _builtins.int
     """Shares."""
+    author_follower_count: _builtins.int
+    """Followers of the author; in home feeds only."""
     def __init__(
         self,
         *,
         like_count: _builtins.int = ...,
         comment_count: _builtins.int = ...,
         share_count: _builtins.int = ...,
+        author_follower_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment_count", b"comment_count", "like_count", b"like_count", "share_count", b"share_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_follower_count", b"author_follower_count", "comment_count", b"comment_count", "like_count", b"like_count", "share_count", b"share_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1075,3 +1079,99 @@ class BatchListRecentPostsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchListRecentPostsResponse: _TypeAlias = BatchListRecentPostsResponse  # noqa: Y015
+
+@_typing.final
+class ReconcileCountersRequest(_message.Message):
+    """ReconcileCountersRequest says which counts to look at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_POST_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    REPAIR_FIELD_NUMBER: _builtins.int
+    after_post_id: _builtins.int
+    """Only posts with a higher id: last_post_id of the previous response."""
+    page_size: _builtins.int
+    """How many: 0 means 500, and anything above 1,000 is read as 1,000."""
+    repair: _builtins.bool
+    """Stores what was counted."""
+    def __init__(
+        self,
+        *,
+        after_post_id: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        repair: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_post_id", b"after_post_id", "page_size", b"page_size", "repair", b"repair"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileCountersRequest: _TypeAlias = ReconcileCountersRequest  # noqa: Y015
+
+@_typing.final
+class CounterDrift(_message.Message):
+    """CounterDrift is a stored count that is not what was counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POST_ID_FIELD_NUMBER: _builtins.int
+    COUNTER_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    post_id: _builtins.int
+    """Of which post."""
+    counter: _builtins.str
+    """Name of the count: like_count, comment_count or share_count."""
+    stored: _builtins.int
+    """What was stored."""
+    counted: _builtins.int
+    """What was counted."""
+    def __init__(
+        self,
+        *,
+        post_id: _builtins.int = ...,
+        counter: _builtins.str = ...,
+        stored: _builtins.int = ...,
+        counted: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "counter", b"counter", "post_id", b"post_id", "stored", b"stored"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CounterDrift: _TypeAlias = CounterDrift  # noqa: Y015
+
+@_typing.final
+class ReconcileCountersResponse(_message.Message):
+    """ReconcileCountersResponse is what was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKED_COUNT_FIELD_NUMBER: _builtins.int
+    DRIFTS_FIELD_NUMBER: _builtins.int
+    LAST_POST_ID_FIELD_NUMBER: _builtins.int
+    checked_count: _builtins.int
+    """How many were looked at."""
+    last_post_id: _builtins.int
+    """Go on after this; 0 when all were looked at."""
+    @_builtins.property
+    def drifts(self) -> _containers.RepeatedCompositeFieldContainer[Global___CounterDrift]:
+        """What differs."""
+
+    def __init__(
+        self,
+        *,
+        checked_count: _builtins.int = ...,
+        drifts: _abc.Iterable[Global___CounterDrift] | None = ...,
+        last_post_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_count", b"checked_count", "drifts", b"drifts", "last_post_id", b"last_post_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileCountersResponse: _TypeAlias = ReconcileCountersResponse  # noqa: Y015

@@ -111,6 +111,11 @@ class PostServiceStub:
                 request_serializer=feedmesh_dot_ingest_dot_v1_dot_post__pb2.BatchListRecentPostsRequest.SerializeToString,
                 response_deserializer=feedmesh_dot_ingest_dot_v1_dot_post__pb2.BatchListRecentPostsResponse.FromString,
                 _registered_method=True)
+        self.ReconcileCounters = channel.unary_unary(
+                '/feedmesh.ingest.v1.PostService/ReconcileCounters',
+                request_serializer=feedmesh_dot_ingest_dot_v1_dot_post__pb2.ReconcileCountersRequest.SerializeToString,
+                response_deserializer=feedmesh_dot_ingest_dot_v1_dot_post__pb2.ReconcileCountersResponse.FromString,
+                _registered_method=True)
 
 
 class PostServiceServicer:
@@ -291,6 +296,15 @@ class PostServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReconcileCounters(self, request, context):
+        """ReconcileCounters counts the likes, comments and shares of up to 1,000 posts anew,
+        in order of their ids, and reports where the stored counts differ. Audited when it
+        repairs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PostServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -368,6 +382,11 @@ def add_PostServiceServicer_to_server(servicer, server):
                     servicer.BatchListRecentPosts,
                     request_deserializer=feedmesh_dot_ingest_dot_v1_dot_post__pb2.BatchListRecentPostsRequest.FromString,
                     response_serializer=feedmesh_dot_ingest_dot_v1_dot_post__pb2.BatchListRecentPostsResponse.SerializeToString,
+            ),
+            'ReconcileCounters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReconcileCounters,
+                    request_deserializer=feedmesh_dot_ingest_dot_v1_dot_post__pb2.ReconcileCountersRequest.FromString,
+                    response_serializer=feedmesh_dot_ingest_dot_v1_dot_post__pb2.ReconcileCountersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -777,6 +796,33 @@ class PostService:
             '/feedmesh.ingest.v1.PostService/BatchListRecentPosts',
             feedmesh_dot_ingest_dot_v1_dot_post__pb2.BatchListRecentPostsRequest.SerializeToString,
             feedmesh_dot_ingest_dot_v1_dot_post__pb2.BatchListRecentPostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReconcileCounters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/feedmesh.ingest.v1.PostService/ReconcileCounters',
+            feedmesh_dot_ingest_dot_v1_dot_post__pb2.ReconcileCountersRequest.SerializeToString,
+            feedmesh_dot_ingest_dot_v1_dot_post__pb2.ReconcileCountersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -148,6 +148,11 @@ class PostServiceStub:
     """BatchListRecentPosts returns the newest posts of up to 500 authors, as ids,
     newest first, for celebrities, a reader's own posts and rebuilds.
     """
+    ReconcileCounters: _grpc.UnaryUnaryMultiCallable[_post_pb2.ReconcileCountersRequest, _post_pb2.ReconcileCountersResponse]
+    """ReconcileCounters counts the likes, comments and shares of up to 1,000 posts anew,
+    in order of their ids, and reports where the stored counts differ. Audited when it
+    repairs.
+    """
 
 @_typing.type_check_only
 class PostServiceAsyncStub(PostServiceStub):
@@ -268,6 +273,11 @@ class PostServiceAsyncStub(PostServiceStub):
     BatchListRecentPosts: _aio.UnaryUnaryMultiCallable[_post_pb2.BatchListRecentPostsRequest, _post_pb2.BatchListRecentPostsResponse]  # type: ignore[assignment]
     """BatchListRecentPosts returns the newest posts of up to 500 authors, as ids,
     newest first, for celebrities, a reader's own posts and rebuilds.
+    """
+    ReconcileCounters: _aio.UnaryUnaryMultiCallable[_post_pb2.ReconcileCountersRequest, _post_pb2.ReconcileCountersResponse]  # type: ignore[assignment]
+    """ReconcileCounters counts the likes, comments and shares of up to 1,000 posts anew,
+    in order of their ids, and reports where the stored counts differ. Audited when it
+    repairs.
     """
 
 class PostServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -476,6 +486,17 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_post_pb2.BatchListRecentPostsResponse, _abc.Awaitable[_post_pb2.BatchListRecentPostsResponse]]:
         """BatchListRecentPosts returns the newest posts of up to 500 authors, as ids,
         newest first, for celebrities, a reader's own posts and rebuilds.
+        """
+
+    @_abc_1.abstractmethod
+    def ReconcileCounters(
+        self,
+        request: _post_pb2.ReconcileCountersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_post_pb2.ReconcileCountersResponse, _abc.Awaitable[_post_pb2.ReconcileCountersResponse]]:
+        """ReconcileCounters counts the likes, comments and shares of up to 1,000 posts anew,
+        in order of their ids, and reports where the stored counts differ. Audited when it
+        repairs.
         """
 
 def add_PostServiceServicer_to_server(servicer: PostServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,7 +29,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x65\x65\x64mesh/push/v1/push.proto\x12\x10\x66\x65\x65\x64mesh.push.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!feedmesh/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdc\x02\n\tLiveEvent\x12\x1a\n\x08position\x18\x01 \x01(\tR\x08position\x12;\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noccurredAt\x12<\n\npost_added\x18\x03 \x01(\x0b\x32\x1b.feedmesh.push.v1.PostAddedH\x00R\tpostAdded\x12\x42\n\x0cpost_removed\x18\x04 \x01(\x0b\x32\x1d.feedmesh.push.v1.PostRemovedH\x00R\x0bpostRemoved\x12/\n\x05reset\x18\x05 \x01(\x0b\x32\x17.feedmesh.push.v1.ResetH\x00R\x05reset\x12;\n\theartbeat\x18\x06 \x01(\x0b\x32\x1b.feedmesh.push.v1.HeartbeatH\x00R\theartbeatB\x06\n\x04kind\"A\n\tPostAdded\x12\x17\n\x07post_id\x18\x01 \x01(\x03R\x06postId\x12\x1b\n\tauthor_id\x18\x02 \x01(\x03R\x08\x61uthorId\"C\n\x0bPostRemoved\x12\x17\n\x07post_id\x18\x01 \x01(\x03R\x06postId\x12\x1b\n\tauthor_id\x18\x02 \x01(\x03R\x08\x61uthorId\"\x07\n\x05Reset\"\x0b\n\tHeartbeat\";\n\x10SubscribeRequest\x12\'\n\x08position\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18(R\x08position\"F\n\x11SubscribeResponse\x12\x31\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1b.feedmesh.push.v1.LiveEventR\x05\x65vent\"Z\n\x0bSyncRequest\x12!\n\x05since\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18(R\x05since\x12(\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\"z\n\x0cSyncResponse\x12\x33\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.feedmesh.push.v1.LiveEventR\x06\x65vents\x12\x1a\n\x08position\x18\x02 \x01(\tR\x08position\x12\x19\n\x08has_more\x18\x03 \x01(\x08R\x07hasMore2\xba\x02\n\x0bPushService\x12\xae\x01\n\tSubscribe\x12\".feedmesh.push.v1.SubscribeRequest\x1a#.feedmesh.push.v1.SubscribeResponse\"V\x90\x02\x01\xaa\xd4\x18=\x08\x02*\r\n\thandshake\x10\x01\x30\x01H\x02R&\n\x08position\x12\x0e\x65vent.position\x1a\nevent.kind\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/stream0\x01\x12z\n\x04Sync\x12\x1d.feedmesh.push.v1.SyncRequest\x1a\x1e.feedmesh.push.v1.SyncResponse\"3\x90\x02\x01\xaa\xd4\x18\x1c\x08\x02\x12\x08\x08\x01\x10\x80\xca\xb5\xee\x01 \x01*\x08\n\x04read\x10\x01\x30\x01H\x02\x82\xd3\xe4\x93\x02\n\x12\x08/v1/syncb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x65\x65\x64mesh/push/v1/push.proto\x12\x10\x66\x65\x65\x64mesh.push.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!feedmesh/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x03\n\tLiveEvent\x12\x1a\n\x08position\x18\x01 \x01(\tR\x08position\x12;\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noccurredAt\x12<\n\npost_added\x18\x03 \x01(\x0b\x32\x1b.feedmesh.push.v1.PostAddedH\x00R\tpostAdded\x12\x42\n\x0cpost_removed\x18\x04 \x01(\x0b\x32\x1d.feedmesh.push.v1.PostRemovedH\x00R\x0bpostRemoved\x12/\n\x05reset\x18\x05 \x01(\x0b\x32\x17.feedmesh.push.v1.ResetH\x00R\x05reset\x12;\n\theartbeat\x18\x06 \x01(\x0b\x32\x1b.feedmesh.push.v1.HeartbeatH\x00R\theartbeat\x12H\n\x0e\x61uthor_removed\x18\x07 \x01(\x0b\x32\x1f.feedmesh.push.v1.AuthorRemovedH\x00R\rauthorRemovedB\x06\n\x04kind\"A\n\tPostAdded\x12\x17\n\x07post_id\x18\x01 \x01(\x03R\x06postId\x12\x1b\n\tauthor_id\x18\x02 \x01(\x03R\x08\x61uthorId\"C\n\x0bPostRemoved\x12\x17\n\x07post_id\x18\x01 \x01(\x03R\x06postId\x12\x1b\n\tauthor_id\x18\x02 \x01(\x03R\x08\x61uthorId\",\n\rAuthorRemoved\x12\x1b\n\tauthor_id\x18\x01 \x01(\x03R\x08\x61uthorId\"\x07\n\x05Reset\"\x0b\n\tHeartbeat\";\n\x10SubscribeRequest\x12\'\n\x08position\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18(R\x08position\"F\n\x11SubscribeResponse\x12\x31\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1b.feedmesh.push.v1.LiveEventR\x05\x65vent\"Z\n\x0bSyncRequest\x12!\n\x05since\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18(R\x05since\x12(\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\"z\n\x0cSyncResponse\x12\x33\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.feedmesh.push.v1.LiveEventR\x06\x65vents\x12\x1a\n\x08position\x18\x02 \x01(\tR\x08position\x12\x19\n\x08has_more\x18\x03 \x01(\x08R\x07hasMore2\xba\x02\n\x0bPushService\x12\xae\x01\n\tSubscribe\x12\".feedmesh.push.v1.SubscribeRequest\x1a#.feedmesh.push.v1.SubscribeResponse\"V\x90\x02\x01\xaa\xd4\x18=\x08\x02*\r\n\thandshake\x10\x01\x30\x01H\x02R&\n\x08position\x12\x0e\x65vent.position\x1a\nevent.kind\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/stream0\x01\x12z\n\x04Sync\x12\x1d.feedmesh.push.v1.SyncRequest\x1a\x1e.feedmesh.push.v1.SyncResponse\"3\x90\x02\x01\xaa\xd4\x18\x1c\x08\x02\x12\x08\x08\x01\x10\x80\xca\xb5\xee\x01 \x01*\x08\n\x04read\x10\x01\x30\x01H\x02\x82\xd3\xe4\x93\x02\n\x12\x08/v1/syncb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,23 +47,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUSHSERVICE'].methods_by_name['Sync']._loaded_options = None
   _globals['_PUSHSERVICE'].methods_by_name['Sync']._serialized_options = b'\220\002\001\252\324\030\034\010\002\022\010\010\001\020\200\312\265\356\001 \001*\010\n\004read\020\0010\001H\002\202\323\344\223\002\n\022\010/v1/sync'
   _globals['_LIVEEVENT']._serialized_start=210
-  _globals['_LIVEEVENT']._serialized_end=558
-  _globals['_POSTADDED']._serialized_start=560
-  _globals['_POSTADDED']._serialized_end=625
-  _globals['_POSTREMOVED']._serialized_start=627
-  _globals['_POSTREMOVED']._serialized_end=694
-  _globals['_RESET']._serialized_start=696
-  _globals['_RESET']._serialized_end=703
-  _globals['_HEARTBEAT']._serialized_start=705
-  _globals['_HEARTBEAT']._serialized_end=716
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=718
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=777
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=779
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=849
-  _globals['_SYNCREQUEST']._serialized_start=851
-  _globals['_SYNCREQUEST']._serialized_end=941
-  _globals['_SYNCRESPONSE']._serialized_start=943
-  _globals['_SYNCRESPONSE']._serialized_end=1065
-  _globals['_PUSHSERVICE']._serialized_start=1068
-  _globals['_PUSHSERVICE']._serialized_end=1382
+  _globals['_LIVEEVENT']._serialized_end=632
+  _globals['_POSTADDED']._serialized_start=634
+  _globals['_POSTADDED']._serialized_end=699
+  _globals['_POSTREMOVED']._serialized_start=701
+  _globals['_POSTREMOVED']._serialized_end=768
+  _globals['_AUTHORREMOVED']._serialized_start=770
+  _globals['_AUTHORREMOVED']._serialized_end=814
+  _globals['_RESET']._serialized_start=816
+  _globals['_RESET']._serialized_end=823
+  _globals['_HEARTBEAT']._serialized_start=825
+  _globals['_HEARTBEAT']._serialized_end=836
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=838
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=897
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=899
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=969
+  _globals['_SYNCREQUEST']._serialized_start=971
+  _globals['_SYNCREQUEST']._serialized_end=1061
+  _globals['_SYNCRESPONSE']._serialized_start=1063
+  _globals['_SYNCRESPONSE']._serialized_end=1185
+  _globals['_PUSHSERVICE']._serialized_start=1188
+  _globals['_PUSHSERVICE']._serialized_end=1502
 # @@protoc_insertion_point(module_scope)

@@ -31,6 +31,7 @@ class LiveEvent(_message.Message):
     POST_REMOVED_FIELD_NUMBER: _builtins.int
     RESET_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    AUTHOR_REMOVED_FIELD_NUMBER: _builtins.int
     position: _builtins.str
     """epoch:sequence; resume from here."""
     @_builtins.property
@@ -53,6 +54,10 @@ class LiveEvent(_message.Message):
     def heartbeat(self) -> Global___Heartbeat:
         """Nothing happened; the stream lives, and the log stands at the position."""
 
+    @_builtins.property
+    def author_removed(self) -> Global___AuthorRemoved:
+        """All posts of an author left the feed."""
+
     def __init__(
         self,
         *,
@@ -62,12 +67,13 @@ class LiveEvent(_message.Message):
         post_removed: Global___PostRemoved | None = ...,
         reset: Global___Reset | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
+        author_removed: Global___AuthorRemoved | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "kind", b"kind", "occurred_at", b"occurred_at", "post_added", b"post_added", "post_removed", b"post_removed", "reset", b"reset"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["author_removed", b"author_removed", "heartbeat", b"heartbeat", "kind", b"kind", "occurred_at", b"occurred_at", "post_added", b"post_added", "post_removed", b"post_removed", "reset", b"reset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "kind", b"kind", "occurred_at", b"occurred_at", "position", b"position", "post_added", b"post_added", "post_removed", b"post_removed", "reset", b"reset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_removed", b"author_removed", "heartbeat", b"heartbeat", "kind", b"kind", "occurred_at", b"occurred_at", "position", b"position", "post_added", b"post_added", "post_removed", b"post_removed", "reset", b"reset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["post_added", "post_removed", "reset", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["post_added", "post_removed", "reset", "heartbeat", "author_removed"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -126,6 +132,31 @@ class PostRemoved(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PostRemoved: _TypeAlias = PostRemoved  # noqa: Y015
+
+@_typing.final
+class AuthorRemoved(_message.Message):
+    """AuthorRemoved says that all posts of an author left the feed: the caller does not
+    follow them any more, or may not or does not want to see what they write. Reading
+    the feed tells what is left, such as after a follow of the same moment.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHOR_ID_FIELD_NUMBER: _builtins.int
+    author_id: _builtins.int
+    """Whose posts."""
+    def __init__(
+        self,
+        *,
+        author_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_id", b"author_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorRemoved: _TypeAlias = AuthorRemoved  # noqa: Y015
 
 @_typing.final
 class Reset(_message.Message):
