@@ -89,10 +89,10 @@ class Accounts:
             raise NotFound("USER_NOT_FOUND")
         return found[0]
 
-    async def batch(self, users: Sequence[UserId], *, reader: UserId) -> list[User]:
+    async def batch(self, users: Sequence[UserId], *, reader: UserId) -> list[Profile]:
         """Those who were found, in the order asked for."""
         found = {
-            profile.user.user_id: profile.user
+            profile.user.user_id: profile
             for profile in await self._users.profiles(
                 list(dict.fromkeys(users)), reader=reader
             )

@@ -1,6 +1,7 @@
 """pb <-> model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -10,6 +11,8 @@ from chassis.auth import Caller
 from chassis.errors import InvalidArgument, Violation
 
 from .model import (
+    Drift,
+    Followed,
     ProfileChange,
     PublicKey,
     Relation,
@@ -22,6 +25,9 @@ CHANGEABLE = frozenset({"display_name", "bio", "is_private"})
 
 # Name the profile and its state: they stand beside the values, not among them.
 NAMING = frozenset({"user_id", "etag"})
+
+UNIX_EPOCH = datetime.fromtimestamp(0, tz=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 def user_to_pb(user: User) -> user_pb2.User:
@@ -101,6 +107,25 @@ def relation_to_pb(relation: Relation) -> graph_pb2.Relation:
         is_muting=relation.is_muting,
         is_private=relation.is_private,
         state=user_pb2.UserState.ValueType(relation.state),
+    )
+
+
+def following_to_pb(page: Sequence[Followed]) -> graph_pb2.StreamFollowingResponse:
+    return graph_pb2.StreamFollowingResponse(
+        followee_ids=[followed.user_id for followed in page],
+        follow_times_ms=[
+            (followed.since - UNIX_EPOCH) // MILLISECOND for followed in page
+        ],
+        are_celebrities=[followed.is_celebrity for followed in page],
+    )
+
+
+def drift_to_pb(drift: Drift) -> graph_pb2.CounterDrift:
+    return graph_pb2.CounterDrift(
+        user_id=drift.user_id,
+        counter=drift.counter,
+        stored=drift.stored,
+        counted=drift.counted,
     )
 
 

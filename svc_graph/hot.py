@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from chassis.freshness import VersionMarks
 from chassis.valkey import Script, Valkey
 
-from .model import Reach, Relation, SessionId, UserId, Version
+from .model import Followed, Reach, Relation, SessionId, UserId, Version
 from .ports import Relations
 
 # Times only grow: an event that comes a second time must not revive a token.
@@ -66,8 +66,13 @@ class MarkedRelations:
     ) -> AsyncIterator[list[UserId]]:
         return self._relations.followers(user, size=size, after=after)
 
-    async def reach(self, user: UserId) -> Reach:
-        return await self._relations.reach(user)
+    def following(
+        self, user: UserId, *, size: int, after: UserId
+    ) -> AsyncIterator[list[Followed]]:
+        return self._relations.following(user, size=size, after=after)
+
+    async def reach(self, user: UserId, *, now: datetime) -> Reach:
+        return await self._relations.reach(user, now=now)
 
     async def followed_celebrities(self, viewer: UserId) -> list[UserId]:
         return await self._relations.followed_celebrities(viewer)

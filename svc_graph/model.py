@@ -176,10 +176,44 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far a post of an author goes."""
+    """How far a post of an author goes, and how many the author follows.
+
+    A celebrity's posts are pulled by readers. Others' are fanned out, and those of
+    whoever has just become a celebrity, or is about to cease to be one, are both.
+    """
 
     follower_count: int
+    following_count: int
     is_celebrity: bool
+    is_fanned_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Somebody whom a person follows."""
+
+    user_id: UserId
+    since: datetime
+    is_celebrity: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A stored count that is not what was counted; `counter` is its column."""
+
+    user_id: UserId
+    counter: str
+    stored: int
+    counted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How many people were looked at, who was the last, and what is wrong."""
+
+    count: int
+    last: UserId
+    drifts: list[Drift]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,11 @@ from typing import Protocol
 
 from .model import (
     Changed,
+    Checked,
     Created,
     Credential,
+    Drift,
+    Followed,
     Imported,
     Listed,
     NewUser,
@@ -279,11 +282,14 @@ class Pair(Protocol):
         ...
 
     async def set_mute(self, until: datetime | None) -> None:
-        """Mutes the other for me; replaces the end of a mute that is there."""
+        """Mutes the other for me, tells UserMuted.
+
+        Replaces the end of a mute that is there; the same end changes nothing.
+        """
         ...
 
     async def end_mute(self) -> None:
-        """Ends my mute of the other."""
+        """Ends my mute of the other, which is there, tells UserUnmuted."""
         ...
 
 
@@ -296,10 +302,43 @@ class Edges(Protocol):
 
 
 class Celebrities(Protocol):
-    """Who has so many followers that their posts are pulled."""
+    """Who has so many followers that their posts are pulled.
+
+    The changes of the counts decide: from the threshold on an author is pulled, which
+    is told as ReachChanged, but by bulk writes; below nine tenths of it the author is
+    leaving, which is told too, and pulled until that is completed.
+    """
 
     async def recount(self) -> None:
-        """Decides anew about everyone: after a change of the threshold."""
+        """Decides anew about everyone, as bulk writes do: for a new threshold."""
+        ...
+
+    async def complete(self, user: UserId, version: Version) -> bool:
+        """The author who left by the change of this version is not pulled any more.
+
+        False, changing nothing, when the author came back or left anew since. True
+        again when that is told twice, or when nobody pulls the author anyway.
+        """
+        ...
+
+
+class Counters(Protocol):
+    """The stored counts of follows, which no write takes below 0."""
+
+    async def check(self, *, after: UserId, limit: int) -> Checked:
+        """Counts anew for up to `limit` people with higher ids, ascending.
+
+        Counts and follows are of one snapshot: a follow under way is no drift. The
+        deleted are looked at too. `last` is `after` when nobody is left.
+        """
+        ...
+
+    async def repair(self, users: Sequence[UserId], *, who: str) -> list[Drift]:
+        """Stores what is counted with these people locked, audited; what was wrong.
+
+        No follow comes in between. The reach follows the new count. No version
+        changes: relations stay as they are.
+        """
         ...
 
 
@@ -353,12 +392,18 @@ class Relations(Protocol):
         """All followers with a higher id in pages of `size`, ascending."""
         ...
 
-    async def reach(self, user: UserId) -> Reach:
-        """Zero for nobody."""
+    def following(
+        self, user: UserId, *, size: int, after: UserId
+    ) -> AsyncIterator[list[Followed]]:
+        """All whom a person follows, of whatever state, as followers()."""
+        ...
+
+    async def reach(self, user: UserId, *, now: datetime) -> Reach:
+        """Zero for nobody and for the deleted; fanned out, as by default."""
         ...
 
     async def followed_celebrities(self, viewer: UserId) -> list[UserId]:
-        """The celebrities whom a person follows, ascending; active ones only."""
+        """All pulled people whom a person follows, ascending; active ones only."""
         ...
 
 

@@ -11,6 +11,7 @@ from chassis import auth, paging
 
 from . import convert
 from .blocks import Blocks, Mutes
+from .counters import Reconciliation
 from .follows import Follows
 from .imports import BulkImport, IssuedTokens
 from .lists import Lists
@@ -33,6 +34,7 @@ class GraphService(InternalRpcs):
         mutes: Mutes,
         lists: Lists,
         relationships: Relationships,
+        counters: Reconciliation,
         imports: BulkImport,
         issued: IssuedTokens,
     ) -> None:
@@ -41,6 +43,7 @@ class GraphService(InternalRpcs):
         self._mutes = mutes
         self._lists = lists
         self._relationships = relationships
+        self._counters = counters
         self._imports = imports
         self._issued = issued
 

@@ -10,8 +10,9 @@ from feedmesh.graph.v1 import graph_pb2, graph_pb2_grpc
 from chassis import auth, paging
 
 from . import convert
+from .counters import Reconciliation
 from .imports import BulkImport, IssuedTokens
-from .model import UserId
+from .model import UserId, Version
 from .relationships import Relationships
 
 # Not used, and of any request and answer.
@@ -19,12 +20,15 @@ Context: TypeAlias = ServicerContext[Any, Any]
 
 
 TOKEN_SECONDS = 3600
-FOLLOWERS_PAGE = 1_000
+EDGES_PAGE = 1_000
+PEOPLE_CHECKED = 500
+MOST_PEOPLE_CHECKED = 1_000
 
 
 class InternalRpcs(graph_pb2_grpc.GraphServiceServicer):
     """The half of GraphService that no person calls."""
 
+    _counters: Reconciliation
     _imports: BulkImport
     _issued: IssuedTokens
     _relationships: Relationships
@@ -68,6 +72,24 @@ class InternalRpcs(graph_pb2_grpc.GraphServiceServicer):
         response.expires_in.FromSeconds(issued.expires_in)
         return response
 
+    async def ReconcileCounters(
+        self, request: graph_pb2.ReconcileCountersRequest, context: Context
+    ) -> graph_pb2.ReconcileCountersResponse:
+        after = UserId(request.after_user_id)
+        size = paging.clamp(
+            request.page_size, default=PEOPLE_CHECKED, ceiling=MOST_PEOPLE_CHECKED
+        )
+        if request.repair:
+            who = convert.actor_from(auth.caller())
+            checked = await self._counters.repair(after=after, size=size, who=who)
+        else:
+            checked = await self._counters.check(after=after, size=size)
+        return graph_pb2.ReconcileCountersResponse(
+            checked_count=checked.count,
+            drifts=map(convert.drift_to_pb, checked.drifts),
+            last_user_id=checked.last if checked.count == size else 0,
+        )
+
     async def GetRelations(
         self, request: graph_pb2.GetRelationsRequest, context: Context
     ) -> graph_pb2.GetRelationsResponse:
@@ -82,21 +104,39 @@ class InternalRpcs(graph_pb2_grpc.GraphServiceServicer):
     async def StreamFollowers(
         self, request: graph_pb2.StreamFollowersRequest, context: Context
     ) -> AsyncIterator[graph_pb2.StreamFollowersResponse]:
-        size = paging.clamp(
-            request.page_size, default=FOLLOWERS_PAGE, ceiling=FOLLOWERS_PAGE
-        )
+        size = paging.clamp(request.page_size, default=EDGES_PAGE, ceiling=EDGES_PAGE)
         async for page in self._relationships.followers(
             UserId(request.user_id), size=size, after=UserId(request.after_user_id)
         ):
             yield graph_pb2.StreamFollowersResponse(follower_ids=page)
+
+    async def StreamFollowing(
+        self, request: graph_pb2.StreamFollowingRequest, context: Context
+    ) -> AsyncIterator[graph_pb2.StreamFollowingResponse]:
+        size = paging.clamp(request.page_size, default=EDGES_PAGE, ceiling=EDGES_PAGE)
+        async for page in self._relationships.following(
+            UserId(request.user_id), size=size, after=UserId(request.after_user_id)
+        ):
+            yield convert.following_to_pb(page)
 
     async def GetReach(
         self, request: graph_pb2.GetReachRequest, context: Context
     ) -> graph_pb2.GetReachResponse:
         reach = await self._relationships.reach(UserId(request.user_id))
         return graph_pb2.GetReachResponse(
-            follower_count=reach.follower_count, is_celebrity=reach.is_celebrity
+            follower_count=reach.follower_count,
+            is_celebrity=reach.is_celebrity,
+            is_fanned_out=reach.is_fanned_out,
+            following_count=reach.following_count,
         )
+
+    async def CompleteReachChange(
+        self, request: graph_pb2.CompleteReachChangeRequest, context: Context
+    ) -> graph_pb2.CompleteReachChangeResponse:
+        is_completed = await self._relationships.complete_reach_change(
+            UserId(request.user_id), Version(request.reach_version)
+        )
+        return graph_pb2.CompleteReachChangeResponse(is_completed=is_completed)
 
     async def ListFollowedCelebrities(
         self,

@@ -46,8 +46,11 @@ class UserService(user_pb2_grpc.UserServiceServicer):
         self, request: user_pb2.BatchGetUsersRequest, context: Context
     ) -> user_pb2.BatchGetUsersResponse:
         wanted = [UserId(user_id) for user_id in request.user_ids]
-        users = await self._accounts.batch(wanted, reader=_reader())
-        return user_pb2.BatchGetUsersResponse(users=convert.users_to_pb(users))
+        found = await self._accounts.batch(wanted, reader=_reader())
+        return user_pb2.BatchGetUsersResponse(
+            users=[convert.user_to_pb(profile.user) for profile in found],
+            stats=[convert.stats_to_pb(profile.stats) for profile in found],
+        )
 
     async def LookupUser(
         self, request: user_pb2.LookupUserRequest, context: Context

@@ -17,6 +17,10 @@ class GraphSettings(ServiceSettings):
     celebrity_threshold: int = Field(default=10_000, ge=1)
     """Followers from which on posts are pulled by readers instead of fanned out."""
 
+    celebrity_grace: timedelta = Field(default=timedelta(seconds=35), ge=timedelta(0))
+    """How long posts of a new celebrity are still fanned out as well: longer than any
+    reader's near copy of whom they pull lives."""
+
     access_ttl: timedelta = timedelta(minutes=15)
     """How long an access token is good; also how long a missed revocation can last."""
 

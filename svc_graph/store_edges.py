@@ -26,7 +26,8 @@ SELECT
 """
 
 ADD_FOLLOW = """
-INSERT INTO follow (follower_id, followee_id, version) VALUES ($1, $2, $3)
+INSERT INTO follow (follower_id, followee_id, version, created_at)
+VALUES ($1, $2, $3, $4)
 """
 
 END_FOLLOW = "DELETE FROM follow WHERE follower_id = $1 AND followee_id = $2"
@@ -41,11 +42,13 @@ ADD_BLOCK = "INSERT INTO block (blocker_id, blocked_id, version) VALUES ($1, $2,
 
 END_BLOCK = "DELETE FROM block WHERE blocker_id = $1 AND blocked_id = $2"
 
-# A mute that is there, run out or not, keeps its row.
+# A mute that is there, run out or not, keeps its row; the same end changes nothing.
 SET_MUTE = """
 INSERT INTO mute (muter_id, muted_id, version, expires_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (muter_id, muted_id)
 DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at
+WHERE mute.expires_at IS DISTINCT FROM excluded.expires_at
+RETURNING muter_id
 """
 
 END_MUTE = "DELETE FROM mute WHERE muter_id = $1 AND muted_id = $2"
@@ -80,7 +83,9 @@ class PostgresPair:
 
     async def add_follow(self, follower: UserId, followee: UserId) -> None:
         change = self._change
-        await change.tx.execute(ADD_FOLLOW, follower, followee, change.version)
+        await change.tx.execute(
+            ADD_FOLLOW, follower, followee, change.version, change.at
+        )
         change.count(follower, followee, 1)
         event = events_pb2.UserFollowed(follower_id=follower, followee_id=followee)
         change.publish(event, follower)
@@ -115,13 +120,16 @@ class PostgresPair:
 
     async def set_mute(self, until: datetime | None) -> None:
         me, other, change = self._me.user_id, self._other.user_id, self._change
-        await change.tx.execute(SET_MUTE, me, other, change.version, until)
-        change.touch(me)
+        changed = await change.tx.fetch(SET_MUTE, me, other, change.version, until)
+        if changed:
+            change.touch(me)
+            change.publish(events_pb2.UserMuted(muter_id=me, muted_id=other), me)
 
     async def end_mute(self) -> None:
-        me, other = self._me.user_id, self._other.user_id
-        await self._change.tx.execute(END_MUTE, me, other)
-        self._change.touch(me)
+        me, other, change = self._me.user_id, self._other.user_id, self._change
+        await change.tx.execute(END_MUTE, me, other)
+        change.touch(me)
+        change.publish(events_pb2.UserUnmuted(muter_id=me, muted_id=other), me)
 
 
 class PostgresEdges:

@@ -32,8 +32,8 @@ IDS_OF_HANDLES = "SELECT handle, user_id FROM account WHERE handle = ANY($1::tex
 
 # The rows of all people are locked: no block can come in between.
 ADD_FOLLOWS = """
-INSERT INTO follow (follower_id, followee_id, version)
-SELECT follower_id, followee_id, $3
+INSERT INTO follow (follower_id, followee_id, version, created_at)
+SELECT follower_id, followee_id, $3, $4
 FROM unnest($1::bigint[], $2::bigint[]) AS edge (follower_id, followee_id)
 WHERE NOT EXISTS (
         SELECT FROM block
@@ -94,6 +94,7 @@ class PostgresImports:
         people = {user for edge in edges for user in edge}
         async with self._turns, self._changes.locking(people) as change:
             _require_all(change, people)
+            change.is_bulk = True
             added = await self._add(change, edges)
             await change.record(who=who, what="follows.import", target=len(edges))
         newest = max((who.version for who in change.people.values()), default=0)
@@ -102,7 +103,9 @@ class PostgresImports:
     async def _add(
         self, change: Change, edges: Sequence[tuple[UserId, UserId]]
     ) -> list[tuple[UserId, UserId]]:
-        rows = await change.tx.fetch(ADD_FOLLOWS, *_columns(edges), change.version)
+        rows = await change.tx.fetch(
+            ADD_FOLLOWS, *_columns(edges), change.version, change.at
+        )
         added = [(UserId(row[0]), UserId(row[1])) for row in rows]
         if added:
             followers, followees = _columns(added)

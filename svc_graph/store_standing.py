@@ -33,8 +33,11 @@ ERASE = (
     "DELETE FROM follow_request WHERE requester_id = $1 OR target_id = $1",
     "DELETE FROM block WHERE blocker_id = $1 OR blocked_id = $1",
     "DELETE FROM mute WHERE muter_id = $1 OR muted_id = $1",
-    "DELETE FROM celebrity WHERE user_id = $1",
 )
+
+IS_PULLED = "SELECT EXISTS (SELECT FROM celebrity WHERE user_id = $1)"
+
+END_PULLING = "DELETE FROM celebrity WHERE user_id = $1"
 
 
 class PostgresStanding:
@@ -57,8 +60,7 @@ class PostgresStanding:
                 return Changed(await user_by_id(change.tx, user), person.version)
             await change.tx.execute(SET_STATE, user, UserState.SUSPENDED)
             await change.tx.execute(END_SESSIONS, user, now)
-            change.touch(user)
-            change.expire(user)
+            await _turn(change, user)
             change.publish(events_pb2.UserSuspended(user_id=user), user)
             after = await user_by_id(change.tx, user)
         return Changed(after, change.version)
@@ -70,8 +72,7 @@ class PostgresStanding:
             if person.state is UserState.ACTIVE:
                 return Changed(await user_by_id(change.tx, user), person.version)
             await change.tx.execute(SET_STATE, user, UserState.ACTIVE)
-            change.touch(user)
-            change.expire(user)
+            await _turn(change, user)
             change.publish(events_pb2.UserReinstated(user_id=user), user)
             after = await user_by_id(change.tx, user)
         return Changed(after, change.version)
@@ -90,10 +91,18 @@ class PostgresStanding:
             await end_follows(change, user, followed)
             for erase in ERASE:
                 await change.tx.execute(erase, user)
-            change.touch(user)
-            change.expire(user)
+            await _turn(change, user)
+            await change.tx.execute(END_PULLING, user)
             change.publish(events_pb2.UserDeleted(user_id=user), user)
         return change.version
+
+
+async def _turn(change: Change, user: UserId) -> None:
+    """Whether the account is shown changes, and with it whether it is pulled."""
+    change.touch(user)
+    change.expire(user)
+    if await change.tx.fetchval(IS_PULLED, user):
+        change.repull(user)
 
 
 def _require_account(change: Change, user: UserId) -> Person:

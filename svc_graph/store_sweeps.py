@@ -36,8 +36,8 @@ RETURNING requester_id
 """
 
 ADD_FOLLOWERS = """
-INSERT INTO follow (follower_id, followee_id, version)
-SELECT unnest($2::bigint[]), $1, $3
+INSERT INTO follow (follower_id, followee_id, version, created_at)
+SELECT unnest($2::bigint[]), $1, $3, $4
 ON CONFLICT (follower_id, followee_id) DO NOTHING
 RETURNING follower_id
 """
@@ -73,7 +73,7 @@ async def accept_open_requests(
     rows = await change.tx.fetch(TAKE_REQUESTS, user, others)
     asked = [row[0] for row in rows]
     there = [who for who in asked if change.person(who).state is not UserState.DELETED]
-    added = await change.tx.fetch(ADD_FOLLOWERS, user, there, change.version)
+    added = await change.tx.fetch(ADD_FOLLOWERS, user, there, change.version, change.at)
     for (follower,) in added:
         change.count(follower, user, 1)
         event = events_pb2.UserFollowed(follower_id=follower, followee_id=user)

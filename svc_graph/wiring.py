@@ -16,6 +16,7 @@ from chassis import migrate, partitions
 from chassis.auth import AccessTokens
 from chassis.bus import open_bus
 from chassis.clock import SystemClock
+from chassis.dead_letter_table import DeadLetterTable
 from chassis.freshness import ChangeLog, VersionMarks
 from chassis.idempotency import RequestRecords
 from chassis.ids import Ids, allot_node
@@ -27,6 +28,7 @@ from chassis.valkey import open_valkey
 
 from .accounts import Accounts
 from .blocks import Blocks, Mutes
+from .counters import Reconciliation
 from .events import AcceptRequests, EndSessions, EraseUser
 from .follows import Follows
 from .hot import MarkedRelations, ValkeyRevocations
@@ -43,10 +45,12 @@ from .signing import AccessTokenSigner
 from .store_audit import PostgresAuditTrail
 from .store_celebrities import PostgresCelebrities
 from .store_change import Changes
+from .store_counters import PostgresCounters
 from .store_credentials import PostgresCredentials
 from .store_edges import PostgresEdges
 from .store_imports import PostgresImports
-from .store_lists import PostgresListings, PostgresRelations
+from .store_lists import PostgresListings
+from .store_relations import PostgresRelations
 from .store_sessions import PostgresSessionRecords
 from .store_standing import PostgresStanding
 from .store_sweeps import PostgresSweeps
@@ -66,7 +70,10 @@ async def assemble(settings: GraphSettings) -> AsyncIterator[App]:
         pool = await stack.enter_async_context(open_pool(postgres))
         await migrate.verify(pool, "svc_graph")
         valkey = await stack.enter_async_context(open_valkey(settings.valkey))
-        bus = await stack.enter_async_context(open_bus(settings.nats, name="svc_graph"))
+        letters = DeadLetterTable(pool=pool)
+        bus = await stack.enter_async_context(
+            open_bus(settings.nats, name="svc_graph", letters=letters)
+        )
         passwords = await stack.enter_async_context(
             open_passwords(
                 PasswordHasher(
@@ -87,6 +94,7 @@ async def assemble(settings: GraphSettings) -> AsyncIterator[App]:
             outbox=outbox,
             marks=marks,
             log=ChangeLog(valkey),
+            clock=clock,
             celebrity_threshold=settings.celebrity_threshold,
         )
         requests = RequestRecords(clock=clock)
@@ -95,7 +103,12 @@ async def assemble(settings: GraphSettings) -> AsyncIterator[App]:
         )
         credentials = PostgresCredentials(pool=pool)
         edges = PostgresEdges(changes=changes, clock=clock)
-        relations = PostgresRelations(pool=pool)
+        relations = PostgresRelations(
+            pool=pool, celebrity_grace=settings.celebrity_grace
+        )
+        celebrities = PostgresCelebrities(
+            pool=pool, changes=changes, threshold=settings.celebrity_threshold
+        )
         trail = PostgresAuditTrail(pool=pool)
         revocations = ValkeyRevocations(valkey=valkey, access_ttl=settings.access_ttl)
         signer = AccessTokenSigner(tokens=AccessTokens(settings.secrets_dir))
@@ -114,12 +127,7 @@ async def assemble(settings: GraphSettings) -> AsyncIterator[App]:
         aftermath = Aftermath(
             sweeps=PostgresSweeps(pool=pool, changes=changes), revocations=revocations
         )
-        upkeep = Upkeep(
-            sessions=sessions,
-            celebrities=PostgresCelebrities(
-                pool=pool, threshold=settings.celebrity_threshold
-            ),
-        )
+        upkeep = Upkeep(sessions=sessions, celebrities=celebrities)
         user_service = UserService(
             accounts=Accounts(
                 users=users,
@@ -148,7 +156,11 @@ async def assemble(settings: GraphSettings) -> AsyncIterator[App]:
             ),
             relationships=Relationships(
                 relations=MarkedRelations(relations=relations, marks=marks),
+                celebrities=celebrities,
                 clock=clock,
+            ),
+            counters=Reconciliation(
+                counters=PostgresCounters(pool=pool, changes=changes), trail=trail
             ),
             imports=BulkImport(
                 imports=PostgresImports(pool=pool, changes=changes, clock=clock),

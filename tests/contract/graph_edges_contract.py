@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from svc_graph.model import UserId, UserState
-from tests.support.graph import CELEBRITY_THRESHOLD, GraphStores
+from tests.support.graph import GraphStores
 
 
 class EdgesContract:
@@ -160,21 +160,39 @@ class EdgesContract:
 
             assert await stores.counts(ann) == (0, 0)
 
-    async def test_many_followers_make_a_celebrity(self) -> None:
-        """From the threshold on; not again below it by one, but well below it."""
+    async def test_mutes_are_told(self) -> None:
+        """A mute, a new end of it and its end are told; the same again is not."""
         async with self.open() as stores:
-            ann, *fans = await stores.people(CELEBRITY_THRESHOLD + 1)
-            for fan in fans[:-1]:
-                await stores.follow(fan, ann)
-            assert not (await stores.relations.reach(ann)).is_celebrity
-            await stores.follow(fans[-1], ann)
-            assert (await stores.relations.reach(ann)).is_celebrity
+            ann, bob = await stores.people(2)
+            soon = stores.clock.now() + timedelta(minutes=1)
+            versions = []
+            for until in (soon, soon, None, None):
+                async with stores.edges.pair(ann, bob) as pair:
+                    await pair.set_mute(until)
+                    versions.append(pair.version)
+            async with stores.edges.pair(ann, bob) as pair:
+                await pair.end_mute()
 
-            for fan, is_celebrity in ((fans[0], True), (fans[1], False)):
-                async with stores.edges.pair(fan, ann) as pair:
-                    await pair.end_follow(fan, ann)
-                reach = await stores.relations.reach(ann)
-                assert reach.is_celebrity == is_celebrity
+            assert versions[0] == versions[1] < versions[2] == versions[3]
+            assert await stores.published() == [
+                "user_muted",
+                "user_muted",
+                "user_unmuted",
+            ]
+
+    async def test_a_count_that_drifted_stops_nobody(self) -> None:
+        """Where a follow was not counted, it can be ended: no count is below 0."""
+        async with self.open() as stores:
+            ann, bob = await stores.people(2)
+            await stores.follow(ann, bob)
+            await stores.pool.execute(
+                "UPDATE graph_state SET follower_count = 0, following_count = 0"
+            )
+            async with stores.edges.pair(ann, bob) as pair:
+                await pair.end_follow(ann, bob)
+
+            assert await stores.counts(ann) == (0, 0)
+            assert await stores.counts(bob) == (0, 0)
 
     async def test_marks_say_the_version(self) -> None:
         """After a change readers find its version beside their feed."""

@@ -1,6 +1,6 @@
 """The stores of svc_graph and the whole room, over real engines."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
@@ -15,6 +15,7 @@ import grpc
 from pydantic import Field
 
 from feedmesh.graph.v1 import (
+    events_pb2,
     graph_pb2,
     graph_pb2_grpc,
     session_pb2_grpc,
@@ -32,17 +33,19 @@ from chassis.outbox import Outbox
 from chassis.postgres import Pool, PostgresSettings, open_pool
 from chassis.run import running
 from chassis.testing import FakeClock, database, nats, valkey
-from chassis.valkey import Valkey, open_valkey
+from chassis.valkey import Script, Valkey, open_valkey
 
 from svc_graph import ports
 from svc_graph.hot import ValkeyRevocations
-from svc_graph.model import NOBODY, NewUser, Relation, UserId
+from svc_graph.model import NOBODY, NewUser, Reach, Relation, UserId
 from svc_graph.settings import GraphSettings
 from svc_graph.store_celebrities import PostgresCelebrities
 from svc_graph.store_change import Changes
+from svc_graph.store_counters import PostgresCounters
 from svc_graph.store_edges import PostgresEdges
 from svc_graph.store_imports import PostgresImports
-from svc_graph.store_lists import PostgresListings, PostgresRelations
+from svc_graph.store_lists import PostgresListings
+from svc_graph.store_relations import PostgresRelations
 from svc_graph.store_sessions import PostgresSessionRecords
 from svc_graph.store_standing import PostgresStanding
 from svc_graph.store_sweeps import PostgresSweeps
@@ -52,6 +55,14 @@ from svc_graph.wiring import assemble
 PASSWORD = "correct horse battery"
 
 CELEBRITY_THRESHOLD = 10
+CELEBRITY_GRACE = timedelta(seconds=35)
+
+EVENTS = "SELECT subject, payload FROM outbox WHERE subject = ANY($1) ORDER BY id"
+
+# Both events have the same fields.
+FOLLOW_EVENTS = {"ev.graph.user_followed": 1, "ev.graph.user_unfollowed": -1}
+
+LOGGED = Script("return redis.call('LRANGE', KEYS[1], 0, -1)")
 
 _handles = count()
 
@@ -68,6 +79,7 @@ class GraphStores:
     listings: ports.Listings
     relations: ports.Relations
     celebrities: ports.Celebrities
+    counters: ports.Counters
     imports: ports.Imports
     revocations: ports.Revocations
     clock: FakeClock
@@ -109,10 +121,34 @@ class GraphStores:
         [profile] = await self.users.profiles([user], reader=NOBODY)
         return profile.stats.follower_count, profile.stats.following_count
 
+    async def reach(self, user: UserId) -> Reach:
+        return await self.relations.reach(user, now=self.clock.now())
+
     async def published(self) -> list[str]:
         """Subjects of all events so far, in order."""
         rows = await self.pool.fetch("SELECT subject FROM outbox ORDER BY id")
         return [row[0].removeprefix("ev.graph.") for row in rows]
+
+    async def reach_changes(self, user: UserId) -> list[events_pb2.ReachChanged]:
+        """What was told of somebody's reach, in the order of the versions."""
+        rows = await self.pool.fetch(EVENTS, ["ev.graph.reach_changed"])
+        changes = [events_pb2.ReachChanged.FromString(row[1]) for row in rows]
+        changes.sort(key=lambda change: change.envelope.aggregate_version)
+        return [change for change in changes if change.user_id == user]
+
+    async def follows_told(self, user: UserId) -> list[tuple[int, int]]:
+        """Version, and 1 or -1, of all that was told of followers of a person."""
+        found = []
+        for subject, by in FOLLOW_EVENTS.items():
+            for _, payload in await self.pool.fetch(EVENTS, [subject]):
+                event = events_pb2.UserFollowed.FromString(payload)
+                if event.followee_id == user:
+                    found.append((event.envelope.aggregate_version, by))
+        return sorted(found)
+
+    async def logged(self) -> list[str]:
+        """All entries of the change log so far."""
+        return await logged(self.valkey)
 
     async def audited(self) -> list[tuple[str, str, str]]:
         """Who, what, outcome of all audit rows so far but those of people()."""
@@ -122,8 +158,20 @@ class GraphStores:
         return [tuple(row) for row in rows]
 
 
+async def logged(cache: Valkey) -> list[str]:
+    """All entries of the change log so far."""
+    raw = await cache.call(LOGGED, [ChangeLog(cache).log_key], [])
+    return [entry.decode() for entry in raw]
+
+
 @asynccontextmanager
-async def graph_stores() -> AsyncIterator[GraphStores]:
+async def graph_stores(
+    *,
+    log_of: Callable[[Pool, Valkey], ChangeLog] = lambda _, cache: ChangeLog(cache),
+    marks_of: Callable[[Pool, Valkey], VersionMarks] = lambda _, cache: VersionMarks(
+        cache
+    ),
+) -> AsyncIterator[GraphStores]:
     """Stores over a fresh database and an empty Valkey."""
     async with AsyncExitStack() as stack:
         clock = FakeClock()
@@ -135,12 +183,13 @@ async def graph_stores() -> AsyncIterator[GraphStores]:
         ids = Ids(clock=clock, node=1)
         # Events of the fake clock's day need a partition.
         await pool.execute("CREATE TABLE outbox_all PARTITION OF outbox DEFAULT")
-        marks = VersionMarks(cache)
+        marks = marks_of(pool, cache)
         changes = Changes(
             pool=pool,
             outbox=Outbox(source="graph", ids=ids, clock=clock),
             marks=marks,
-            log=ChangeLog(cache),
+            log=log_of(pool, cache),
+            clock=clock,
             celebrity_threshold=CELEBRITY_THRESHOLD,
         )
         yield GraphStores(
@@ -155,8 +204,11 @@ async def graph_stores() -> AsyncIterator[GraphStores]:
             sessions=PostgresSessionRecords(pool=pool),
             edges=PostgresEdges(changes=changes, clock=clock),
             listings=PostgresListings(pool=pool),
-            relations=PostgresRelations(pool=pool),
-            celebrities=PostgresCelebrities(pool=pool, threshold=CELEBRITY_THRESHOLD),
+            relations=PostgresRelations(pool=pool, celebrity_grace=CELEBRITY_GRACE),
+            celebrities=PostgresCelebrities(
+                pool=pool, changes=changes, threshold=CELEBRITY_THRESHOLD
+            ),
+            counters=PostgresCounters(pool=pool, changes=changes),
             imports=PostgresImports(pool=pool, changes=changes, clock=clock),
             revocations=ValkeyRevocations(
                 valkey=cache, access_ttl=timedelta(minutes=15)
@@ -190,6 +242,7 @@ class GraphRoom:
 
     settings: RoomSettings
     pool: Pool
+    valkey: Valkey
 
     async def sign_up(self, *, private: bool = False) -> int:
         """A new person with PASSWORD; their id."""
@@ -274,6 +327,7 @@ async def graph_room(folder: Path) -> AsyncIterator[GraphRoom]:
             internal=graph_pb2_grpc.GraphServiceStub(channels[1]),
             settings=settings,
             pool=await stack.enter_async_context(open_pool(postgres)),
+            valkey=await stack.enter_async_context(open_valkey(cache)),
         )
 
 

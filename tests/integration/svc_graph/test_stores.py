@@ -2,8 +2,10 @@
 
 from contextlib import AbstractAsyncContextManager
 
+from tests.contract.graph_counters_contract import CountersContract
 from tests.contract.graph_edges_contract import EdgesContract
 from tests.contract.graph_imports_contract import ImportsContract
+from tests.contract.graph_reach_contract import ReachContract
 from tests.contract.graph_reads_contract import ReadsContract
 from tests.contract.graph_sessions_contract import SessionsContract
 from tests.contract.graph_users_contract import UsersContract
@@ -33,3 +35,11 @@ class TestPostgresSessions(_OnEngines, SessionsContract):
 
 class TestPostgresImports(_OnEngines, ImportsContract):
     """PostgresImports keeps the rules of Imports."""
+
+
+class TestPostgresReach(_OnEngines, ReachContract):
+    """PostgresCelebrities and Changes keep the rules of Celebrities."""
+
+
+class TestPostgresCounters(_OnEngines, CountersContract):
+    """PostgresCounters keeps the rules of Counters."""

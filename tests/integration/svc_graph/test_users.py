@@ -68,9 +68,11 @@ async def test_a_bad_handle_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_batch_keeps_its_order(tmp_path: Path) -> None:
-    """Nobody, and who may not be seen, is left out."""
+    """Nobody, and who may not be seen, is left out; each has their own counts."""
     async with graph_room(tmp_path) as room:
         ann, bob, cid = await room.sign_ups(3)
+        await room.follow(cid, ann)
+        await room.follow(cid, bob)
         await room.block(bob, ann)
         with acting(ann):
             answer = await room.users.BatchGetUsers(
@@ -78,6 +80,9 @@ async def test_a_batch_keeps_its_order(tmp_path: Path) -> None:
             )
 
         assert ids_of(answer.users) == [cid, ann]
+        assert [
+            (stats.follower_count, stats.following_count) for stats in answer.stats
+        ] == [(0, 2), (1, 0)]
 
 
 async def test_only_the_owner_changes_a_profile(tmp_path: Path) -> None:

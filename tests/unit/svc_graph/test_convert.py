@@ -1,5 +1,7 @@
 """pb <-> model."""
 
+from datetime import timedelta
+
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -11,7 +13,14 @@ from chassis.errors import InvalidArgument
 from chassis.testing import NOON, refuses
 
 from svc_graph import convert
-from svc_graph.model import FollowState, ProfileChange, User, UserId, UserState
+from svc_graph.model import (
+    Followed,
+    FollowState,
+    ProfileChange,
+    User,
+    UserId,
+    UserState,
+)
 
 ANN = User(
     user_id=UserId(ids.floor_of(NOON)),
@@ -89,3 +98,13 @@ def test_other_paths_are_refused(path: str) -> None:
 def test_the_audit_trail_names_who_acts(caller: Caller, actor: str) -> None:
     """A service that acts as a person is named with them."""
     assert convert.actor_from(caller) == actor
+
+
+def test_a_follow_is_as_old_as_its_millisecond() -> None:
+    """Ids of posts are compared with it: the columns stay side by side, exact."""
+    since = NOON + timedelta(microseconds=1_999)
+    page = convert.following_to_pb([Followed(UserId(3), since, is_celebrity=True)])
+
+    assert list(page.followee_ids) == [3]
+    assert list(page.follow_times_ms) == [int(NOON.timestamp()) * 1000 + 1]
+    assert list(page.are_celebrities) == [True]
