@@ -15,9 +15,10 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from chassis import tasks
-from chassis.bus_delivery import Delivery, Outcomes
+from chassis.bus_delivery import Delivery, Outcomes, Undertaker
 from chassis.bus_handlers import AnyHandler
 from chassis.bus_pull import Puller, PullLost
+from chassis.bus_settings import NatsSettings
 from chassis.errors import MeshError
 from chassis.meters import BusMeters
 
@@ -25,7 +26,6 @@ log = structlog.get_logger(__name__)
 
 FETCH = 32
 BATCH = 256
-PROGRESS_SECONDS = 10.0
 _LINGER = 0.005
 _RECONNECT = (0.1, 5.0)
 
@@ -40,15 +40,19 @@ class Link(Protocol):
         for a connection; what breaks it raises NatsError, OSError or PullLost."""
         ...
 
-    async def bury(self, message: Msg, *, durable: str, error: Exception) -> None:
-        """Puts a message among the dead letters. Raises Unavailable."""
-        ...
-
 
 class Consumer:
     """One durable consumer. Made by Bus.consumer()."""
 
-    def __init__(self, *, handler: AnyHandler, link: Link, meters: BusMeters) -> None:
+    def __init__(
+        self,
+        *,
+        handler: AnyHandler,
+        link: Link,
+        undertaker: Undertaker,
+        settings: NatsSettings,
+        meters: BusMeters,
+    ) -> None:
         self._handler = handler
         self._link = link
         self._batched = hasattr(handler, "handle_many")
@@ -56,7 +60,10 @@ class Consumer:
             handler, "max_in_flight", BATCH if self._batched else FETCH
         )
         self._pending = meters.pending.labels(handler.durable)
-        self._outcomes = Outcomes(handler=handler, link=link, meters=meters)
+        self._outcomes = Outcomes(
+            handler=handler, undertaker=undertaker, settings=settings, meters=meters
+        )
+        self._progress_seconds = settings.ack_wait / 3
         self._in_flight: set[Delivery] = set()
         self._changed = asyncio.Condition()
         self._draining = False
@@ -149,7 +156,7 @@ class Consumer:
 
     async def _report_progress(self) -> None:
         while True:
-            await asyncio.sleep(PROGRESS_SECONDS)
+            await asyncio.sleep(self._progress_seconds)
             try:
                 for delivery in list(self._in_flight):
                     await delivery.in_progress()

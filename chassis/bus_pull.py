@@ -38,7 +38,7 @@ class Puller:
         linger it waits that long for company after the first. Raises PullLost.
         """
         if self._outstanding <= 0:
-            await self._ask(want)
+            await self.ask(want)
         first = await self._next()
         if first is None:
             return []
@@ -76,7 +76,8 @@ class Puller:
     def inbox(self) -> str:
         return f"{self._inbox}.*"
 
-    async def _ask(self, batch: int) -> None:
+    async def ask(self, batch: int) -> None:
+        """Requests so many more."""
         self._request += 1
         self._outstanding = batch
         request = {

@@ -91,6 +91,20 @@ class SingleFlight(Generic[K, V]):
                 found[key] = values[key]
         return found
 
+    def begin(
+        self,
+        keys: Iterable[K],
+        loader: Callable[[list[K]], Awaitable[Mapping[K, V]]],
+    ) -> None:
+        """Loads what nobody is loading yet, and waits for nothing.
+
+        For values that are refreshed while the old ones still serve. The loader sees
+        to it that the new ones are kept.
+        """
+        missing = [key for key in dict.fromkeys(keys) if key not in self._loads]
+        if missing:
+            self._start(missing, loader)
+
     def _start(
         self, keys: list[K], loader: Callable[[list[K]], Awaitable[Mapping[K, V]]]
     ) -> None:

@@ -66,6 +66,11 @@ def floor_of(instant: datetime) -> int:
     return max(0, _ms_since_epoch(instant)) << _TIME_SHIFT
 
 
+def floor_of_ms(unix_ms: int) -> int:
+    """The same for Unix milliseconds."""
+    return max(0, unix_ms - EPOCH_MS) << _TIME_SHIFT
+
+
 async def allot_node(pool: _Pool) -> int:
     """Takes the next node number from the service's own database.
 

@@ -3,65 +3,51 @@
 It claims rows that are not published, with SKIP LOCKED, and never by `id > last`:
 ids are handed out before their transactions commit, in another order. A row that
 was published but not marked is published again; consumers do not mind.
+
+The claim lasts as long as the transaction. A relay that is frozen for longer loses
+its connection to the server's limit on idle transactions, and its marks with it.
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry
 
-from chassis import context, ids
+from chassis import context, ids, outbox_rows, tasks
+from chassis.bus_events import StreamState, unavailable
 from chassis.clock import Clock
 from chassis.errors import MeshError
 from chassis.meters import outbox_meters
-from chassis.postgres import Pool
+from chassis.outbox_reconciler import Reconciler, message_id
+from chassis.postgres import Pool, Transaction
 
 log = structlog.get_logger(__name__)
 
-IN_FLIGHT = 256
 POLL_SECONDS = 0.2
-KEPT = timedelta(days=7)
+RECONCILE_SECONDS = 60.0
 
 _BACKOFF = (0.05, 5.0)
-# Clocks of this service and of the bus may differ by this much.
-_SKEW = timedelta(seconds=10)
-_FORGET_BATCH = 5000
-
-OLDEST = "SELECT min(id) FROM outbox WHERE published_at IS NULL"
-
-CLAIM = """
-SELECT id, subject, payload, trace, request_id FROM outbox
-WHERE published_at IS NULL
-ORDER BY id
-LIMIT $1
-FOR UPDATE SKIP LOCKED
-"""
-
-MARK = "UPDATE outbox SET published_at = $2 WHERE id = ANY($1::bigint[])"
-
-STREAM = "SELECT created_at FROM outbox_stream WHERE source = $1"
-
-REMEMBER_STREAM = """
-INSERT INTO outbox_stream (source, created_at) VALUES ($1, $2)
-ON CONFLICT (source) DO UPDATE SET created_at = excluded.created_at
-"""
-
-FORGET = """
-UPDATE outbox SET published_at = NULL WHERE id IN (
-    SELECT id FROM outbox WHERE id >= $1 AND published_at < $2 ORDER BY id LIMIT $3
-)
-"""
 
 
 def wake_subject(source: str) -> str:
     """Where a commit tells the relay that there is something to publish."""
     return f"wake.outbox.{source}"
+
+
+class Published(Protocol):
+    """An acknowledgement of the bus."""
+
+    @property
+    def sequence(self) -> int: ...
+
+    @property
+    def is_duplicate(self) -> bool: ...
 
 
 class EventBus(Protocol):
@@ -70,6 +56,13 @@ class EventBus(Protocol):
     @property
     def stream_created(self) -> datetime | None: ...
 
+    @property
+    def connections(self) -> int: ...
+
+    async def stream_state(self) -> StreamState: ...
+
+    async def message_id(self, sequence: int) -> str | None: ...
+
     async def publish(
         self,
         subject: str,
@@ -77,11 +70,15 @@ class EventBus(Protocol):
         *,
         msg_id: str,
         headers: Mapping[str, str] | None = None,
-    ) -> None: ...
+    ) -> Published: ...
 
     def listen(
         self, subject: str, callback: Callable[[bytes], Awaitable[None]]
     ) -> AbstractAsyncContextManager[None]: ...
+
+
+class _FellBack(Exception):
+    """The stream gave a sequence that it had given before."""
 
 
 class OutboxRelay:
@@ -105,12 +102,19 @@ class OutboxRelay:
         self._published = meters.published.labels(source)
         self._failed = meters.failed.labels(source)
         self._woken = asyncio.Event()
-        self._stream: datetime | None = None
+        self._reconciler = Reconciler(
+            pool=pool, stream=bus, clock=clock, source=source, meters=meters
+        )
+        self._known: tuple[int, datetime | None] = (0, None)
 
     async def run(self) -> None:
-        """Publishes until it is cancelled. Failures are tried again for ever."""
+        """Publishes until it is cancelled, and looks every minute for what the stream
+        lost. Failures are tried again for ever."""
         delay = _BACKOFF[0]
-        async with self._bus.listen(wake_subject(self._source), self._wake):
+        async with (
+            self._bus.listen(wake_subject(self._source), self._wake),
+            tasks.beside(self._reconcile()),
+        ):
             while True:
                 try:
                     more = await self.publish_waiting()
@@ -123,67 +127,107 @@ class OutboxRelay:
                 if not more:
                     await self._sleep()
 
+    async def _reconcile(self) -> None:
+        while True:
+            await asyncio.sleep(RECONCILE_SECONDS)
+            try:
+                await self.check()
+            except MeshError as error:
+                log.warning("outbox_unchecked", source=self._source, error=str(error))
+
+    async def check(self) -> int:
+        """Has the relay publish again what the stream lost; answers how many."""
+        lost = await self._reconciler.check()
+        self._woken.set()
+        return lost
+
     async def publish_waiting(self) -> bool:
         """One round; whether there may be more. Raises what stopped it."""
-        await self._follow_stream()
-        oldest = await self._pool.fetchval(OLDEST)
-        self._lag.set(self._age(oldest))
-        if oldest is None:
+        before = await self._pool.fetchrow(outbox_rows.BEFORE)
+        assert before is not None
+        self._lag.set(self._age(before["oldest"]))
+        if await self._follow_stream():
+            return True
+        if before["oldest"] is None:
             return False
-        async with self._pool.transaction() as tx:
-            rows = await tx.fetch(CLAIM, IN_FLIGHT)
-            outcomes = await asyncio.gather(*map(self._publish, rows))
-            stored = [r["id"] for r, e in zip(rows, outcomes, strict=True) if e is None]
-            if stored:
-                await tx.execute(MARK, stored, self._clock.now())
-        self._published.inc(len(stored))
-        self._failed.inc(len(rows) - len(stored))
-        for error in outcomes:
-            if error is not None:
-                raise error
-        return len(rows) == IN_FLIGHT
+        if self._bus.stream_created is None:
+            raise unavailable()
+        try:
+            async with self._pool.transaction() as tx:
+                rows = await outbox_rows.claim(tx)
+                outcomes = await asyncio.gather(*map(self._publish, rows))
+                stored = await self._mark(tx, rows, outcomes, before["mark"] or 0)
+        except _FellBack:
+            # What came out just now is not marked, so that all that is marked was
+            # given by the stream as it was; it comes again, and is folded.
+            await self.check()
+            return True
+        self._published.inc(stored)
+        self._failed.inc(len(rows) - stored)
+        for outcome in outcomes:
+            if isinstance(outcome, MeshError):
+                raise outcome
+        return outbox_rows.is_full(rows)
 
     async def republish(self, since: datetime, before: datetime) -> int:
         """Marks what was made since and published before as not published; answers
         how many. Consumers get these events again."""
-        total = 0
-        while True:
-            tag = await self._pool.execute(
-                FORGET, ids.floor_of(since), before, _FORGET_BATCH
-            )
-            count = int(tag.rsplit(" ", 1)[1])
-            total += count
-            if count < _FORGET_BATCH:
-                return total
+        return await self._reconciler.republish(since, before)
 
-    async def _publish(self, row: asyncpg.Record) -> MeshError | None:
+    async def _mark(
+        self,
+        tx: Transaction,
+        rows: list[asyncpg.Record],
+        outcomes: list[Published | MeshError],
+        mark: int,
+    ) -> int:
+        """Notes the sequences; answers how many. Each must be above the mark, which
+        was read before anything was published, or the stream fell back; behind
+        another connection it may have."""
+        stored = [
+            (row["id"], outcome)
+            for row, outcome in zip(rows, outcomes, strict=True)
+            if not isinstance(outcome, MeshError)
+        ]
+        if self._known != self._stream_now() or any(
+            outcome.sequence <= mark and not outcome.is_duplicate
+            for _, outcome in stored
+        ):
+            raise _FellBack
+        sequences = [(row, outcome.sequence) for row, outcome in stored]
+        await outbox_rows.mark(tx, sequences, self._clock.now())
+        return len(stored)
+
+    async def _publish(self, row: asyncpg.Record) -> Published | MeshError:
         headers = {
             context.TRACEPARENT_KEY: row["trace"],
             context.REQUEST_ID_KEY: row["request_id"],
         }
         try:
-            await self._bus.publish(
+            return await self._bus.publish(
                 row["subject"],
                 row["payload"],
-                msg_id=f"{self._source}-{row['id']}",
+                msg_id=message_id(self._source, row["id"], row["stream_sequence"]),
                 headers={name: value for name, value in headers.items() if value},
             )
         except MeshError as error:
             return error
-        return None
 
-    async def _follow_stream(self) -> None:
-        """Publishes everything kept again when the stream was lost and made anew."""
-        created = self._bus.stream_created
-        if created is None or created == self._stream:
-            return
-        known = await self._pool.fetchval(STREAM, self._source)
-        if known is not None and known != created:
-            since = self._clock.now() - KEPT
-            count = await self.republish(since, created + _SKEW)
-            log.error("outbox_republished", source=self._source, events=count)
-        await self._pool.execute(REMEMBER_STREAM, self._source, created)
-        self._stream = created
+    async def _follow_stream(self) -> bool:
+        """Whether it had to look what the stream has.
+
+        Behind a new connection, or with another birth, may be a store that lost
+        events; until that is known nothing is published, which would cover it up.
+        """
+        now = self._stream_now()
+        if now[1] is None or now == self._known:
+            return False
+        await self.check()
+        self._known = now
+        return True
+
+    def _stream_now(self) -> tuple[int, datetime | None]:
+        return self._bus.connections, self._bus.stream_created
 
     async def _sleep(self) -> None:
         try:

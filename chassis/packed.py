@@ -26,11 +26,15 @@ def unpack(packed: bytes) -> list[Entry]:
     A torn end, which a length that is not a multiple of 16 would mean, is
     left out.
     """
+    return sorted(table(packed).items(), reverse=True)
+
+
+def table(packed: bytes) -> dict[int, int]:
+    """The same as what is kept by id, in no order: for who wants a few of many."""
     numbers = array("q", packed[: len(packed) // ENTRY_BYTES * ENTRY_BYTES])
     if _LITTLE_ENDIAN:
         numbers.byteswap()
-    latest = dict(zip(numbers[::2], numbers[1::2], strict=True))
-    return sorted(latest.items(), reverse=True)
+    return dict(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 _LITTLE_ENDIAN = array("q", _ENTRY.pack(1, 0)[:8])[0] != 1

@@ -5,17 +5,19 @@ again: its next reply might belong to the call that went away.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 import asyncpg
 from prometheus_client import CollectorRegistry
 
 from chassis import deadline
-from chassis.clock import SystemClock
-from chassis.errors import Internal, ResourceExhausted
-from chassis.meters import PoolMeters, pool_meters
+from chassis.clock import Clock, SystemClock
+from chassis.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from chassis.meters import PoolMeters, pool_meters, replica_meters
+from chassis.metrics import BreakerMetrics
 from chassis.postgres_driver import (
     Connection,
     PostgresSettings,
@@ -28,11 +30,25 @@ from chassis.postgres_driver import (
     translate,
     unavailable,
 )
+from chassis.postgres_gate import Gate
+from chassis.postgres_loans import Loans
+from chassis.postgres_replica import Replica
+from chassis.postgres_statements import (
+    BEGIN,
+    Call,
+    Isolation,
+    Reads,
+    Running,
+    Statements,
+    Transaction,
+)
+from chassis.tasks import beside
 
 __all__ = [
     "Isolation",
     "Pool",
     "PostgresSettings",
+    "Reads",
     "Statements",
     "Transaction",
     "UniqueViolation",
@@ -40,97 +56,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_Call: TypeAlias = Callable[[Connection, float], Awaitable[T]]
-
-Isolation: TypeAlias = Literal["read_committed", "repeatable_read", "serializable"]
-
-_BEGIN = {
-    "read_committed": "BEGIN",
-    "repeatable_read": "BEGIN ISOLATION LEVEL REPEATABLE READ",
-    "serializable": "BEGIN ISOLATION LEVEL SERIALIZABLE",
-}
 
 
-class Statements(Protocol):
-    """What runs a statement: a pool, or a transaction of it."""
-
-    async def fetch(self, sql: str, *args: object) -> list[asyncpg.Record]: ...
-    async def fetchrow(self, sql: str, *args: object) -> asyncpg.Record | None: ...
-    async def fetchval(self, sql: str, *args: object) -> Any: ...
-    async def execute(self, sql: str, *args: object) -> str: ...
-
-
-class _Statements:
-    """The statements themselves; _run says on which connection."""
-
-    async def fetch(self, sql: str, *args: object) -> list[asyncpg.Record]:
-        """All rows of one statement."""
-        return await self._run(lambda con, limit: con.fetch(sql, *args, timeout=limit))
-
-    async def fetchrow(self, sql: str, *args: object) -> asyncpg.Record | None:
-        """The first row; None when there is none."""
-        return await self._run(
-            lambda con, limit: con.fetchrow(sql, *args, timeout=limit)
-        )
-
-    async def fetchval(self, sql: str, *args: object) -> Any:
-        """The first column of the first row; what it holds, the statement says."""
-        return await self._run(
-            lambda con, limit: con.fetchval(sql, *args, timeout=limit)
-        )
-
-    async def execute(self, sql: str, *args: object) -> str:
-        """The server's command tag: "INSERT 0 3"."""
-        return await self._run(
-            lambda con, limit: con.execute(sql, *args, timeout=limit)
-        )
-
-    async def copy(
-        self,
-        table: str,
-        records: Iterable[Sequence[object]],
-        columns: Sequence[str],
-    ) -> None:
-        """Adds rows by COPY: all of them or none."""
-        await self._run(
-            lambda con, limit: con.copy_records_to_table(
-                table, records=records, columns=columns, timeout=limit
-            )
-        )
-
-    async def _run(self, call: _Call[T]) -> T:
-        raise NotImplementedError
-
-
-class Transaction(_Statements):
-    """Runs statements in one transaction, one after the other."""
-
-    def __init__(self, *, con: Connection, settings: PostgresSettings) -> None:
-        self._con = con
-        self._limit = settings.command_timeout
-
-    async def _run(self, call: _Call[T]) -> T:
-        return await guarded(self._con, call, self._limit)
-
-    async def _commit(self) -> None:
-        # Not bounded by the caller's deadline: half a commit is no answer.
-        try:
-            tag = await self._con.execute("COMMIT", timeout=self._limit)
-        except Exception as error:
-            drop(self._con)
-            raise translate(error) or error from error
-        if tag != "COMMIT":
-            # The server rolls back what an error spoilt, and calls that success.
-            raise Internal("INTERNAL", "the transaction had failed before its commit")
-
-    async def _roll_back(self) -> None:
-        try:
-            await self._con.execute("ROLLBACK", timeout=self._limit)
-        except Exception:  # noqa: BLE001 - closing the connection rolls back as well
-            drop(self._con)
-
-
-class Pool(_Statements):
+class Pool(Running):
     """Runs statements, each on a connection of its own. Opened by open_pool()."""
 
     def __init__(
@@ -138,25 +66,29 @@ class Pool(_Statements):
         *,
         settings: PostgresSettings,
         pool: "asyncpg.Pool[asyncpg.Record]",
-        replica: "Pool | None",
+        gate: Gate,
+        loans: Loans,
+        clock: Clock,
         meters: PoolMeters,
         label: str,
     ) -> None:
+        self.replica: Reads = self
+        """For reads that may be a little old; this pool when there is no replica."""
+
         self._settings = settings
         self._pool = pool
-        self._replica = replica
+        self._gate = gate
+        self._loans = loans
+        self._clock = clock
         self._permits = asyncio.Semaphore(settings.max_size)
-        self._in_use = 0
         self._waiters = 0
         self._wait = meters.wait.labels(label)
+        self._failed = meters.failed
+        self._label = label
         meters.size.labels(label).set_function(pool.get_size)
-        meters.in_use.labels(label).set_function(lambda: self._in_use)
+        meters.in_use.labels(label).set_function(lambda: len(loans))
+        meters.oldest.labels(label).set_function(loans.oldest)
         meters.waiters.labels(label).set_function(lambda: self._waiters)
-
-    @property
-    def replica(self) -> "Pool":
-        """For reads that may be a little old; this pool when there is no replica."""
-        return self._replica or self
 
     async def ping(self) -> None:
         """Raises unless the server answers."""
@@ -175,14 +107,14 @@ class Pool(_Statements):
         con = await self._acquire()
         tx = Transaction(con=con, settings=self._settings)
         try:
-            await tx.execute(_BEGIN[isolation])
+            await tx.execute(BEGIN[isolation])
             yield tx
         except BaseException:
-            await asyncio.shield(self._end(tx._roll_back(), con))
+            await asyncio.shield(self._end(tx.roll_back(), con))
             raise
-        await asyncio.shield(self._end(tx._commit(), con))
+        await asyncio.shield(self._end(tx.commit(), con))
 
-    async def _run(self, call: _Call[T]) -> T:
+    async def _run(self, call: Call[T]) -> T:
         con = await self._acquire()
         try:
             return await guarded(con, call, self._settings.command_timeout)
@@ -196,10 +128,44 @@ class Pool(_Statements):
             await self._release(con)
 
     async def _acquire(self) -> Connection:
-        await self._permit()
+        try:
+            is_trying = self._gate.enter()
+        except Unavailable:
+            self._failed.labels(self._label, "open").inc()
+            raise
+        try:
+            await self._permit()
+            con = await self._connection()
+        except asyncio.CancelledError:
+            # A deadline that is over comes as this, too: then it was in vain.
+            if deadline.remaining() == 0:
+                self._in_vain("deadline")
+            elif is_trying:
+                self._gate.gave_up()
+            raise
+        except DeadlineExceeded:
+            # The caller came with no time at all, which says nothing of the pool.
+            if is_trying:
+                self._gate.gave_up()
+            raise
+        except ResourceExhausted:
+            self._in_vain("full")
+            raise
+        except Exception:
+            self._in_vain("away")
+            raise
+        self._gate.had()
+        self._loans.lent(con)
+        return con
+
+    def _in_vain(self, why: str) -> None:
+        self._gate.failed()
+        self._failed.labels(self._label, why).inc()
+
+    async def _connection(self) -> Connection:
         try:
             limit = deadline.bound(self._settings.connect_timeout)
-            con = await self._pool.acquire(timeout=limit)
+            return await self._pool.acquire(timeout=limit)
         except BaseException as error:
             self._permits.release()
             if isinstance(error, TimeoutError):
@@ -207,8 +173,6 @@ class Pool(_Statements):
             if isinstance(error, Exception):
                 raise translate(error) or error from error
             raise
-        self._in_use += 1
-        return con
 
     async def _permit(self) -> None:
         if not self._permits.locked():
@@ -216,7 +180,7 @@ class Pool(_Statements):
             self._wait.observe(0)
             return
         limit = deadline.bound(self._settings.acquire_timeout)
-        began = SystemClock().monotonic()
+        began = self._clock.monotonic()
         self._waiters += 1
         try:
             async with asyncio.timeout(limit):
@@ -226,17 +190,20 @@ class Pool(_Statements):
                 "OVERLOADED", "no database connection is free", retry_after=1
             ) from None
         finally:
+            # Those who waited in vain are part of the picture.
             self._waiters -= 1
-            self._wait.observe(SystemClock().monotonic() - began)
+            self._wait.observe(self._clock.monotonic() - began)
 
     async def _release(self, con: Connection) -> None:
         # asyncpg shields the release itself.
         try:
-            if con._con is not None and is_expired(con):
-                drop(con)
+            if con._con is not None:
+                self._gate.had()
+                if is_expired(con):
+                    drop(con)
             await self._pool.release(con)
         finally:
-            self._in_use -= 1
+            self._loans.returned(con)
             self._permits.release()
 
 
@@ -248,23 +215,50 @@ async def open_pool(
 
     Without a registry the metrics go into that of the App being assembled.
     """
-    meters = pool_meters(metrics)
     async with AsyncExitStack() as stack:
-        replica = None
+        primary = await _open(stack, settings, label_of(settings.url), metrics)
         if settings.replica_url is not None:
-            driver = open_driver_pool(settings.replica_url, settings)
-            replica = Pool(
+            label = f"{label_of(settings.replica_url)} (replica)"
+            # No connection at the start: a replica may be away, we start all the same.
+            trailing = replace(settings, url=settings.replica_url, min_size=0)
+            replica = Replica(
+                primary=primary,
+                standby=await _open(stack, trailing, label, metrics),
                 settings=settings,
-                pool=await stack.enter_async_context(driver),
-                replica=None,
-                meters=meters,
-                label=f"{label_of(settings.replica_url)} (replica)",
+                clock=SystemClock(),
+                meters=replica_meters(metrics),
+                label=label,
             )
-        driver = open_driver_pool(settings.url, settings)
-        yield Pool(
-            settings=settings,
-            pool=await stack.enter_async_context(driver),
-            replica=replica,
-            meters=meters,
-            label=label_of(settings.url),
-        )
+            await stack.enter_async_context(beside(replica.watch()))
+            primary.replica = replica
+        yield primary
+
+
+async def _open(
+    stack: AsyncExitStack,
+    settings: PostgresSettings,
+    label: str,
+    metrics: CollectorRegistry | None,
+) -> Pool:
+    clock: Clock = SystemClock()
+    meters = pool_meters(metrics)
+    driver = await stack.enter_async_context(open_driver_pool(settings.url, settings))
+    loans = Loans(
+        pool=label, after=settings.leak_seconds, clock=clock, leaked=meters.leaked
+    )
+    await stack.enter_async_context(beside(loans.watch()))
+    return Pool(
+        settings=settings,
+        pool=driver,
+        gate=Gate(
+            name=f"postgres {label}",
+            after=settings.exhausted_seconds,
+            retry=settings.exhausted_retry_seconds,
+            clock=clock,
+            on_change=BreakerMetrics(metrics).changed,
+        ),
+        loans=loans,
+        clock=clock,
+        meters=meters,
+        label=label,
+    )

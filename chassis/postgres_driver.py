@@ -52,6 +52,12 @@ class PostgresSettings:
     replica_url: str | None = None
     """Where reads that may be a little old go; the database itself when unset."""
 
+    replica_lag_seconds: float = 5
+    """A replica that trails further is not read until it has caught up."""
+
+    replica_check_seconds: float = 1
+    """Between two looks at how far the replica is."""
+
     min_size: int = 2
     """Connections opened at start."""
 
@@ -60,6 +66,15 @@ class PostgresSettings:
 
     acquire_timeout: float = 0.25
     """Seconds to wait for a free connection; then the call is shed."""
+
+    exhausted_seconds: float = 3
+    """When no connection was had for so long, callers fail at once and one tries."""
+
+    exhausted_retry_seconds: float = 1
+    """Between two tries of a pool that is exhausted."""
+
+    leak_seconds: float = 60
+    """A connection lent for longer is logged, with where it was taken."""
 
     connect_timeout: float = 3
     """Seconds to open a connection."""

@@ -61,6 +61,9 @@ class ServiceSettings(BaseSettings):
     postgres_url: str = "postgresql://postgres@127.0.0.1:5432/"
     """Postgres server; each service uses the database of its own name on it."""
 
+    postgres_replica_url: str | None = None
+    """Streaming standby of it for reads that may trail by seconds; may be away."""
+
     valkey_url: str = "redis://127.0.0.1:6379/0"
     """Valkey node, or one node of the cluster."""
 
@@ -182,8 +185,14 @@ class ServiceSettings(BaseSettings):
         # Imported here: a service without a database does not load its driver.
         from chassis.postgres import PostgresSettings  # noqa: PLC0415 - see above
 
-        parts = urlsplit(self.postgres_url)
-        return PostgresSettings(url=urlunsplit(parts._replace(path=f"/{self.service}")))
+        replica = self.postgres_replica_url
+        return PostgresSettings(
+            url=self._own_database(self.postgres_url),
+            replica_url=None if replica is None else self._own_database(replica),
+        )
+
+    def _own_database(self, server: str) -> str:
+        return urlunsplit(urlsplit(server)._replace(path=f"/{self.service}"))
 
     @property
     def valkey(self) -> "ValkeySettings":

@@ -18,12 +18,27 @@ class FaultProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._latency = 0.0
+        self._answering = asyncio.Event()
+        self._answering.set()
         self._refusing = False
+        self._last_words: bytes | None = None
+        self._cuts = 0
         self._open: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self.port = 0
         self.accepted = 0
         """Connections seen so far."""
+        self.cut = 0
+        """Connections that ended by cut_after()."""
+
+    @property
+    def target_port(self) -> int:
+        """Where new connections go."""
+        return self._target[1]
+
+    def lead_to(self, port: int) -> None:
+        """New connections go to another server of that host."""
+        self._target = (self._target[0], port)
 
     def delay(self, seconds: float) -> None:
         """Each piece of data takes that long, in each direction."""
@@ -32,6 +47,17 @@ class FaultProxy:
     def freeze(self) -> None:
         """Connections stay, nothing passes: what a stopped process looks like."""
         self._flowing.clear()
+
+    def hold_answers(self) -> None:
+        """What clients say passes; what they are answered is kept back."""
+        self._answering.clear()
+
+    def cut_after(self, words: bytes, *, times: int) -> None:
+        """The next clients who say this are cut off as soon as it has passed.
+
+        The server hears it and goes on; its answer reaches nobody.
+        """
+        self._last_words, self._cuts = words, times
 
     def refuse(self) -> None:
         """New connections are reset at once; those there are stay."""
@@ -46,7 +72,9 @@ class FaultProxy:
         """All works again; what was frozen passes now."""
         self._latency = 0.0
         self._refusing = False
+        self._last_words = None
         self._flowing.set()
+        self._answering.set()
 
     async def serve(
         self, client: asyncio.StreamReader, out: asyncio.StreamWriter
@@ -62,7 +90,7 @@ class FaultProxy:
                 return
             server, into = await asyncio.open_connection(*self._target)
             async with self._closing(into), asyncio.TaskGroup() as both:
-                both.create_task(self._pump(client, into))
+                both.create_task(self._pump(client, into, asker=out))
                 both.create_task(self._pump(server, out))
 
     async def end(self) -> None:
@@ -86,17 +114,33 @@ class FaultProxy:
             self._open.discard(writer)
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        *,
+        asker: asyncio.StreamWriter | None = None,
     ) -> None:
+        """Carries one direction: to the server when there is an asker."""
         while data := await source.read(_CHUNK):
             if self._latency:
                 await asyncio.sleep(self._latency)
             await self._flowing.wait()
+            if asker is None:
+                await self._answering.wait()
             sink.write(data)
             await sink.drain()
+            if asker is not None and self._are_last_words(data):
+                asker.transport.abort()
         # The end of one direction leaves the other one open.
         if sink.can_write_eof():
             sink.write_eof()
+
+    def _are_last_words(self, data: bytes) -> bool:
+        if self._last_words is None or self._last_words not in data or not self._cuts:
+            return False
+        self._cuts -= 1
+        self.cut += 1
+        return True
 
 
 @asynccontextmanager

@@ -31,6 +31,7 @@ STAYS_OUT = (
     "own.hot",
     "own.cached*",
     "own.live",
+    "own.meters*",
 )
 
 
@@ -98,6 +99,7 @@ ROWS = {
             "own.model",
             "own.ports",
             "own.store*",
+            "own.hot",
             # The form of what lies in hot feeds.
             "own.frames",
             "own_stubs.*.events_pb2",
@@ -146,6 +148,14 @@ ROWS = {
         files=("svc_graph/passwords.py", "svc_graph/signing.py", "svc_push/live.py"),
         may=("own.model", "own.ports", "argon2", "orjson", *chassis("auth", "bus")),
         planted=("svc_push/live.py", "import nats"),
+    ),
+    "meters": Row(
+        files=("svc_*/meters*.py",),
+        may=(
+            *("own.model", "own.ports", "prometheus_client.Counter"),
+            *chassis("metrics", "clock", "errors", "ids"),
+        ),
+        planted=("svc_feed/meters.py", "from prometheus_client import Gauge"),
     ),
     "settings": Row(
         files=("svc_*/settings.py", "svc_*/__main__.py"),

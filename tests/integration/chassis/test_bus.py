@@ -293,7 +293,7 @@ async def test_a_dead_letter_can_be_replayed() -> None:
             await publish(bus, 1)
             await eventually(lambda: _has_letters(bus))
             [letter] = await bus.dead_letters()
-            await bus.replay(letter.number)
+            await bus.replay(letter)
             await eventually(lambda: handler.seen == [1, 1])
             with refuses(NotFound, "INTERNAL"):
                 await bus.dead_letter(999)

@@ -115,3 +115,58 @@ async def test_refusing_it_takes_nobody_new() -> None:
 
         await eventually(refused)
         assert await early.echo() == b"word"
+
+
+async def test_answers_are_held_alone() -> None:
+    """The server hears, and the client is not told."""
+    async with echo_behind_proxy() as proxy, client_of(proxy) as client:
+        await client.echo()
+        proxy.hold_answers()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await client.echo(b"held")
+        proxy.heal()
+
+        assert await client.reader.readexactly(4) == b"held"
+
+
+async def test_last_words_are_heard_and_never_answered() -> None:
+    """What a caller knows who is cut off after COMMIT: nothing. The next one is
+    answered as ever."""
+    heard = bytearray()
+
+    async def listen(reader: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+        while data := await reader.read(100):
+            heard.extend(data)
+            out.write(data)
+        out.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, fault_proxy("127.0.0.1", port) as proxy:
+        proxy.cut_after(b"COMMIT", times=1)
+        async with client_of(proxy) as client:
+            assert await client.echo(b"BEGIN") == b"BEGIN"
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await client.echo(b"COMMIT")
+        await eventually(lambda: bytes(heard) == b"BEGINCOMMIT")
+        async with client_of(proxy) as client:
+            assert await client.echo(b"COMMIT") == b"COMMIT"
+
+        assert proxy.cut == 1
+
+
+async def test_it_leads_elsewhere() -> None:
+    """New connections meet the other server."""
+
+    async def shout(_: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+        out.write(b"other")
+        await out.drain()
+        out.close()
+
+    server = await asyncio.start_server(shout, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, fault_proxy("127.0.0.1", 1) as proxy:
+        proxy.lead_to(port)
+        async with client_of(proxy) as client:
+            assert await client.reader.readexactly(5) == b"other"

@@ -93,6 +93,17 @@ def test_each_service_has_the_database_of_its_name() -> None:
     settings = FeedSettings(postgres_url="postgresql://me:pw@db:1234/any?sslmode=off")
 
     assert settings.postgres.url == "postgresql://me:pw@db:1234/svc_feed?sslmode=off"
+    assert settings.postgres.replica_url is None
+
+
+def test_a_replica_holds_the_same_database() -> None:
+    """The standby's address is that of the server, as the primary's is."""
+    settings = FeedSettings(postgres_replica_url="postgresql://me:pw@standby/any")
+
+    assert settings.postgres.replica_url == "postgresql://me:pw@standby/svc_feed"
+    assert (
+        settings.describe()["postgres_replica_url"] == "postgresql://me:***@standby/any"
+    )
 
 
 def test_channel_names_peer_and_self() -> None:
