@@ -5,8 +5,7 @@ import logging
 import structlog
 import typer
 
-from meshctl import dlq, imports
-from meshctl.feed import feed
+from meshctl import dlq, feed, imports, reconcile
 from meshctl.probe import probe
 from meshctl.token import token
 from meshctl.up import up
@@ -21,9 +20,10 @@ app = typer.Typer(
 app.command()(up)
 app.command()(probe)
 app.command()(token)
-app.command()(feed)
+app.add_typer(feed.app, name="feed")
 app.add_typer(imports.app, name="import")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(reconcile.app, name="reconcile")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from .model import (
     NO_POST,
     Actions,
     Comment,
+    Compared,
     Draft,
     Edit,
     Post,
@@ -173,6 +174,25 @@ def comment_to_pb(comment: Comment) -> post_pb2.Comment:
         author_id=comment.author_id,
         text=comment.text,
         create_time=time_to_pb(comment.created),
+    )
+
+
+def compared_to_pb(
+    compared: Compared, *, is_last: bool
+) -> post_pb2.ReconcileCountersResponse:
+    """Counts that were compared. Nothing is to be gone on with after the last."""
+    return post_pb2.ReconcileCountersResponse(
+        checked_count=compared.count,
+        drifts=[
+            post_pb2.CounterDrift(
+                post_id=drift.post_id,
+                counter=drift.counter,
+                stored=drift.stored,
+                counted=drift.counted,
+            )
+            for drift in compared.drifts
+        ],
+        last_post_id=0 if is_last else compared.last,
     )
 
 

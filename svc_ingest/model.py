@@ -78,6 +78,27 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """A stored count that is not what was counted."""
+
+    post_id: PostId
+    # like_count, comment_count or share_count.
+    counter: str
+    stored: int
+    counted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A stretch of posts whose counts were compared with their rows."""
+
+    # How many posts, and the last of them; 0 and whatever came before for none.
+    count: int
+    last: PostId
+    drifts: list[Drift]
+
+
+@dataclass(frozen=True, slots=True)
 class Actions:
     """What one viewer did with a post."""
 

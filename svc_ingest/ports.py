@@ -12,8 +12,10 @@ from .model import (
     Actions,
     Comment,
     CommentId,
+    Compared,
     Created,
     Did,
+    Drift,
     Like,
     NewPost,
     Post,
@@ -215,6 +217,23 @@ class Tallies(Protocol):
 
         Of two recounts at one time the later one holds, whichever ends first.
         """
+        ...
+
+    async def compare(self, *, after: PostId, limit: int) -> Compared:
+        """Counts the next posts after an id and stores nothing.
+
+        A post of which no counts are kept is compared with zeros.
+        """
+        ...
+
+    async def compare_these(self, post_ids: Sequence[PostId]) -> list[Drift]:
+        """The same of these posts. Posts that do not exist are left out."""
+        ...
+
+    async def repair(
+        self, post_ids: Sequence[PostId]
+    ) -> tuple[list[Drift], dict[PostId, Stats]]:
+        """Recounts, and answers beside it what that changed; audited if it did."""
         ...
 
 

@@ -9,13 +9,15 @@ from .creation import PostCreation
 from .model import PostId
 from .posts import Posts
 from .reactions import PostReactions
+from .reconciliation import Reconciliation
 from .service_caller import Context, anyone, me
 from .service_comments import CommentRpcs
+from .service_counters import CounterRpcs
 from .service_lists import ListRpcs
 from .service_reactions import ReactionRpcs
 
 
-class PostService(ReactionRpcs, CommentRpcs, ListRpcs):
+class PostService(ReactionRpcs, CommentRpcs, ListRpcs, CounterRpcs):
     """Posts by themselves. Hot answers are ready bytes."""
 
     def __init__(
@@ -26,12 +28,14 @@ class PostService(ReactionRpcs, CommentRpcs, ListRpcs):
         batches: PostBatches,
         reactions: PostReactions,
         comments: PostComments,
+        reconciliation: Reconciliation,
     ) -> None:
         self._creation = creation
         self._posts = posts
         self._batches = batches
         self._reactions = reactions
         self._comments = comments
+        self._reconciliation = reconciliation
 
     async def CreatePost(
         self, request: post_pb2.CreatePostRequest, context: Context

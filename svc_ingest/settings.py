@@ -22,5 +22,8 @@ class IngestSettings(ServiceSettings):
     copy_ttl: timedelta = timedelta(minutes=10)
     """How long a copy of a post, its counts or a person's actions lives in Valkey."""
 
+    count_grace: timedelta = timedelta(seconds=1)
+    """How long a count may trail its rows before a reconciliation calls it wrong."""
+
     tombstone_ttl: timedelta = timedelta(days=90)
     """How long an author who deletes a post again is told that it is gone."""

@@ -1,4 +1,4 @@
-"""The audit trail of what services write in people's names, and of deletes."""
+"""The audit trail: deletes, repairs, what services write in people's names."""
 
 from collections.abc import Iterable
 from contextvars import Context, copy_context
@@ -24,7 +24,7 @@ class Deed(NamedTuple):
     request_id: str
 
 
-async def record(tx: Statements, what: str, target: int) -> None:
+async def record(tx: Statements, what: str, target: int | str) -> None:
     """Adds what the current call does, with the transaction that does it."""
     await _record(tx, [_deed(what, target)])
 
@@ -53,9 +53,11 @@ async def _record(tx: Statements, deeds: list[Deed]) -> None:
         await tx.execute(RECORD, *map(list, zip(*deeds, strict=True)))
 
 
-def _deed(what: str, target: int) -> Deed:
+def _deed(what: str, target: int | str) -> Deed:
     caller = auth.caller()
     who = f"user:{caller.user_id}"
-    if caller.acting_for:
+    if not caller.user_id:
+        who = f"service:{caller.service}" if caller.service else caller.role.value
+    elif caller.acting_for:
         who = f"service:{caller.service} for {who}"
     return Deed(who, what, str(target), context.request_id())

@@ -77,7 +77,7 @@ class PostgresChanges:
             if request is not None and not is_replay:
                 await self._keep(tx, request)
             if new is not old:
-                await self._store(tx, new)
+                await self._store(tx, new, before=old)
         if new is not old:
             self._outbox.wake()
             await self._hot.changed(new)
@@ -113,12 +113,15 @@ class PostgresChanges:
         await settle(self._pool, self._outbox, self._hot, deletion)
         return gone
 
-    async def _store(self, tx: Statements, post: StoredPost) -> None:
+    async def _store(
+        self, tx: Statements, post: StoredPost, *, before: StoredPost
+    ) -> None:
         await tx.execute(UPDATE, post.post_id, post.visibility, post.version, post.body)
         event = PostUpdated(
             post_id=post.post_id,
             author_id=post.author_id,
             visibility=post.visibility,  # type: ignore[arg-type]  # the same numbers
+            previous_visibility=before.visibility,  # type: ignore[arg-type]  # as above
         )
         await self._outbox.append(
             tx, event, aggregate_id=post.post_id, version=post.version

@@ -10,6 +10,7 @@ from chassis import migrate, partitions
 from chassis.bus import open_bus
 from chassis.client import open_channel
 from chassis.clock import SystemClock
+from chassis.dead_letter_table import DeadLetterTable
 from chassis.freshness import ChangeLog, RecentList, VersionedBytes
 from chassis.idempotency import RequestRecords
 from chassis.ids import Ids, allot_node
@@ -42,6 +43,7 @@ from .pages import Pages
 from .peers import GraphPeer
 from .posts import Posts
 from .reactions import PostReactions
+from .reconciliation import Reconciliation
 from .service import PostService
 from .settings import IngestSettings
 from .store import PostgresPosts
@@ -62,8 +64,9 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[App]:
         pool = await stack.enter_async_context(open_pool(settings.postgres))
         await migrate.verify(pool, "svc_ingest")
         valkey = await stack.enter_async_context(open_valkey(settings.valkey))
+        letters = DeadLetterTable(pool=pool)
         bus = await stack.enter_async_context(
-            open_bus(settings.nats, name="svc_ingest")
+            open_bus(settings.nats, name="svc_ingest", letters=letters)
         )
         channel = await stack.enter_async_context(
             open_channel(settings.channel("graph"))
@@ -103,6 +106,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[App]:
             )
         )
         frames = PostFrames()
+        tallies = PostgresTallies(pool=pool)
         service = PostService(
             creation=PostCreation(
                 audience=audience,
@@ -129,9 +133,12 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[App]:
                 pages=pages,
                 ids=ids,
             ),
+            reconciliation=Reconciliation(
+                tallies=tallies, hot=hot, grace=settings.count_grace
+            ),
         )
 
-        counters = Counters(tallies=PostgresTallies(pool=pool), hot=hot)
+        counters = Counters(tallies=tallies, hot=hot)
         erasure = Erasure(
             changes=changes,
             personal=PostgresPersonalData(pool=pool, outbox=outbox, hot=hot, ids=ids),
@@ -156,6 +163,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[App]:
                 bus.consumer(ClearTraces(erasure=erasure, copies=copies)),
                 bus.consumer(RefreshCopies(copies=copies)),
                 bus.consumer(EraseUser(erasure=erasure)),
+                *bus.desk(),
             ],
             background=[
                 Background("outbox-relay", relay.run),

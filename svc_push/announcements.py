@@ -87,6 +87,15 @@ class Announcements:
             # The next look makes it good.
             log.warning("announcements.spread_failed", error=str(error))
 
+    async def gone(self, change: Change) -> None:
+        """An author deleted their account; tells the readers held here."""
+        try:
+            viewers = self._followers.of_anybody(change.author_id)
+            await self._delivery.place(viewers, change)
+        except MeshError as error:
+            # The next look at whom each of them follows makes it good.
+            log.warning("announcements.gone_failed", error=str(error))
+
     async def check(self) -> None:
         """Places what was announced and not heard since the last look."""
         started = self._clock.now()
@@ -104,7 +113,7 @@ class Announcements:
                 if post > since and post not in self._placed[author]
             ]
             for record in await self._recent.records(fresh):
-                change = added(record.post_id, record.author_id)
+                change = added(record.post_id, record.author_id, record.version)
                 await self._spread(change, record.visibility)
             for change in self._gone(found, floor):
                 await self._spread(change, Visibility.UNSPECIFIED)

@@ -6,6 +6,7 @@ only to know where to listen.
 """
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -17,9 +18,10 @@ from chassis.errors import MeshError
 
 from .announcements import Announcements, Pace
 from .followers import LocalFollowers
+from .following import Following
 from .missed import MissedPosts
-from .model import OpenLog, UserId, to_ms
-from .ports import Graph, LiveHints, ReaderLogs
+from .model import Change, Followee, OpenLog, UserId, to_ms
+from .ports import LiveHints, ReaderLogs
 
 log = structlog.get_logger()
 
@@ -44,8 +46,8 @@ class Celebrities:
     def __init__(
         self,
         *,
-        graph: Graph,
         followers: LocalFollowers,
+        following: Following,
         announcements: Announcements,
         missed: MissedPosts,
         logs: ReaderLogs,
@@ -53,7 +55,7 @@ class Celebrities:
         clock: Clock,
         pace: Pace,
     ) -> None:
-        self._graph = graph
+        self._following = following
         self._logs = logs
         self._followers = followers
         self._announcements = announcements
@@ -98,8 +100,12 @@ class Celebrities:
 
     async def make_good(self, viewer: UserId, opened: OpenLog) -> None:
         """Places what a reader missed whom this process need not hold."""
-        authors = await self._graph.followed_celebrities(viewer)
-        await self._missed.make_good(viewer, authors, opened)
+        followees = await self._following.look(viewer)
+        await self._missed.make_good(viewer, celebrities(followees), opened)
+
+    async def gone(self, change: Change) -> None:
+        """An author, celebrity or not, deleted their account."""
+        await self._announcements.gone(change)
 
     async def run(self) -> None:
         """Listens, learns and looks again, until cancelled."""
@@ -141,7 +147,8 @@ class Celebrities:
         """Asks whom a reader follows; whether that was answered."""
         asked = self._clock.now()
         try:
-            authors = await self._graph.followed_celebrities(viewer)
+            followees = await self._following.look(viewer)
+            authors = celebrities(followees)
             reader = self._readers.get(viewer)
             if reader is None:
                 return False
@@ -158,6 +165,7 @@ class Celebrities:
             # They left, or came once more, meanwhile: that is due by itself.
             return False
         self._followers.put(viewer, authors)
+        self._followers.put_all(viewer, [one.author_id for one in followees])
         self._readers[viewer] = replace(reader, log=opened, asked_ms=to_ms(asked))
         self._ask_again(viewer, self._pace.refresh)
         return True
@@ -195,3 +203,8 @@ class Celebrities:
             self._listening[author] = stack
         for author in self._listening.keys() - wanted:
             await self._listening.pop(author).aclose()
+
+
+def celebrities(followees: Iterable[Followee]) -> frozenset[UserId]:
+    """Those whose posts are announced."""
+    return frozenset(one.author_id for one in followees if one.is_celebrity)

@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from chassis.errors import MeshError, Unavailable
+from chassis.errors import MeshError, PermissionDenied, Unavailable
 
 from .model import Change, Hint, Logged, Position, UserId
 
@@ -226,6 +226,11 @@ class Connections:
             streams.discard(connection)
             if not streams:
                 del self._by_viewer[connection.viewer]
+
+
+def closed() -> MeshError:
+    """What somebody hears whose account is suspended or deleted."""
+    return PermissionDenied("ACCOUNT_SUSPENDED", "the account is closed")
 
 
 def slow() -> MeshError:

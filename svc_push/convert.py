@@ -2,7 +2,7 @@
 
 from feedmesh.push.v1 import push_pb2
 
-from .model import EventKind, Live, Synced
+from .model import Change, EventKind, Live, Synced
 
 
 def event_to_pb(event: Live) -> push_pb2.LiveEvent:
@@ -10,18 +10,23 @@ def event_to_pb(event: Live) -> push_pb2.LiveEvent:
     message = push_pb2.LiveEvent(position=str(event.position))
     message.occurred_at.FromDatetime(event.occurred)
     if event.change is not None:
-        target = (
-            message.post_added
-            if event.kind is EventKind.POST_ADDED
-            else message.post_removed
-        )
-        target.post_id = event.change.post_id
-        target.author_id = event.change.author_id
+        _name(message, event.kind, event.change)
     elif event.kind is EventKind.RESET:
         message.reset.SetInParent()
     else:
         message.heartbeat.SetInParent()
     return message
+
+
+def _name(message: push_pb2.LiveEvent, kind: EventKind, change: Change) -> None:
+    """The post or the author that the event is about."""
+    if kind is EventKind.AUTHOR_REMOVED:
+        message.author_removed.author_id = change.author_id
+        return
+    is_new = kind is EventKind.POST_ADDED
+    target = message.post_added if is_new else message.post_removed
+    target.post_id = change.post_id
+    target.author_id = change.author_id
 
 
 def synced_to_pb(synced: Synced) -> push_pb2.SyncResponse:

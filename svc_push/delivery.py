@@ -2,11 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 
 from domain.visibility import Visibility
 
 from .connections import Connections
-from .model import Change, Hint, ProcessName, Tie, UserId
+from .model import (
+    Change,
+    Hint,
+    PostRecord,
+    ProcessName,
+    Tie,
+    UserId,
+    added,
+    removed,
+)
 from .ports import Graph, LiveHints, ReaderLogs
 
 # People whose ties svc_graph answers in one call.
@@ -77,6 +87,35 @@ class Announcer:
             if visibility == Visibility.FRIENDS:
                 viewers = await audience(self._graph, author, page, visibility)
             await self._delivery.place(viewers, change)
+
+    async def tell_followers(self, change: Change) -> None:
+        """Reaches all followers of the author, of a celebrity as well.
+
+        For what is rare and must not be missed: announcements may be, and nobody
+        hears them for a reader who is away.
+        """
+        if not await self._logs.anybody():
+            return
+        async for page in self._graph.followers(change.author_id):
+            await self._delivery.place(page, change)
+
+    async def revise(self, post: PostRecord, before: int, occurred: datetime) -> None:
+        """Reaches those followers for whom a post came or left by an edit.
+
+        Its audience was that of the visibility `before`. Told as tell_followers does;
+        to the author nothing changes.
+        """
+        if post.visibility == before or not await self._logs.anybody():
+            return
+        author, version = post.author_id, post.version
+        come = added(post.post_id, author, version)
+        left = removed(post.post_id, author, occurred, version)
+        async for page in self._graph.followers(author):
+            ties = await self._graph.ties(author, page)
+            could = {who for who in page if may_hear(before, ties.get(who))}
+            can = {who for who in page if may_hear(post.visibility, ties.get(who))}
+            await self._delivery.place(sorted(can - could), come)
+            await self._delivery.place(sorted(could - can), left)
 
 
 async def audience(

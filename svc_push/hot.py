@@ -1,7 +1,8 @@
 """Reader logs in Valkey. The only module of svc_push that speaks to it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from importlib import resources
 
@@ -31,10 +32,10 @@ ANYBODY = "online:anybody"
 BATCH = 500
 
 
-def _script(name: str) -> Script:
+def _script(name: str, *, head: str | None = "common") -> Script:
     folder = resources.files(__package__) / "lua"
-    common = (folder / "common.lua").read_text("utf-8")
-    return Script(common + (folder / f"{name}.lua").read_text("utf-8"))
+    names = [name] if head is None else [head, name]
+    return Script("".join((folder / f"{n}.lua").read_text("utf-8") for n in names))
 
 
 APPEND = _script("append")
@@ -44,9 +45,9 @@ TOUCH = _script("touch")
 LEAVE = _script("leave")
 READ = _script("read")
 HOLDERS = _script("holders")
-RENEW_ANYBODY = Script(
-    (resources.files(__package__) / "lua" / "anybody.lua").read_text("utf-8")
-)
+REMOVED = _script("removed")
+RENEW_ANYBODY = _script("anybody", head=None)
+FOLLOWS = _script("follows", head=None)
 
 
 class ValkeyReaderLogs:
@@ -78,7 +79,9 @@ class ValkeyReaderLogs:
             change.kind.value,
             change.post_id,
             change.author_id,
+            change.version,
             change.occurred_ms,
+            int(change.was_noticed),
             self._limits.changes,
             _ms(self._limits.retention),
         ]
@@ -158,8 +161,24 @@ class ValkeyReaderLogs:
         answer = await self._valkey.call(HOLDERS, _keys([viewer]), self._head(b""))
         return [ProcessName(name.decode()) for name in answer]
 
+    async def removed(self, viewer: UserId) -> list[UserId]:
+        token = await self._valkey.get(ANYBODY)
+        if token is None:
+            return []
+        answer = await self._valkey.call(REMOVED, _keys([viewer]), self._head(token))
+        return sorted(UserId(int(author)) for author in answer)
+
+    async def note_followed(
+        self, viewer: UserId, authors: Collection[UserId]
+    ) -> set[UserId]:
+        # As native numbers: the engine's processes are of one kind.
+        noted = array("q", sorted(authors)).tobytes()
+        ttl = 2 * _ms(self._limits.retention)
+        before = await self._valkey.call(FOLLOWS, [_follows(viewer)], [noted, ttl])
+        return set(map(UserId, array("q", before or b"")))
+
     async def erase(self, viewer: UserId) -> None:
-        await self._valkey.delete(*_keys([viewer]))
+        await self._valkey.delete(*_keys([viewer]), _follows(viewer))
 
     async def _renew_anybody(self) -> bytes:
         # Longer than any log that carries the token.
@@ -209,6 +228,10 @@ def _keys(viewers: Sequence[UserId]) -> list[str]:
     ]
 
 
+def _follows(viewer: UserId) -> str:
+    return f"follows:{{{viewer}}}"
+
+
 def _opened(answer: list[bytes | int]) -> OpenLog:
     epoch, sequence, floor, checked = answer
     return OpenLog(
@@ -219,8 +242,14 @@ def _opened(answer: list[bytes | int]) -> OpenLog:
 
 
 def _change(entry: bytes) -> Change:
-    kind, post, author, occurred, _ = entry.decode().split(":")
-    return Change(Kind(kind), PostId(int(post)), UserId(int(author)), int(occurred))
+    kind, post, author, version, occurred, _ = entry.decode().split(":")
+    return Change(
+        kind=Kind(kind),
+        post_id=PostId(int(post)),
+        author_id=UserId(int(author)),
+        version=int(version),
+        occurred_ms=int(occurred),
+    )
 
 
 def _or_empty(checked_ms: int | None) -> int | str:

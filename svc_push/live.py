@@ -21,6 +21,9 @@ from .model import (
 # Readers in one message: about 20 KB.
 BATCH = 500
 
+# What every process hears.
+EVERYWHERE = "live.everywhere"
+
 Body = list[str | int]
 
 
@@ -51,6 +54,9 @@ class NatsLiveHints:
             _by_author(change.author_id), orjson.dumps([_body(change), visibility])
         )
 
+    async def broadcast(self, change: Change) -> None:
+        await self._bus.hint(EVERYWHERE, orjson.dumps(_body(change)))
+
     @asynccontextmanager
     async def listen(
         self,
@@ -58,6 +64,7 @@ class NatsLiveHints:
         *,
         on_hints: Callable[[Change, Sequence[Hint]], Awaitable[None]],
         on_signal: Callable[[UserId, SignalKind], Awaitable[None]],
+        on_broadcast: Callable[[Change], Awaitable[None]],
     ) -> AsyncIterator[None]:
         async def hints(payload: bytes) -> None:
             body, readers = orjson.loads(payload)
@@ -73,11 +80,15 @@ class NatsLiveHints:
             viewer, kind = orjson.loads(payload)
             await on_signal(UserId(viewer), SignalKind(kind))
 
+        async def everywhere(payload: bytes) -> None:
+            await on_broadcast(_change(orjson.loads(payload)))
+
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._bus.listen(_hints_to(process), hints))
             await stack.enter_async_context(
                 self._bus.listen(_signals_to(process), signals)
             )
+            await stack.enter_async_context(self._bus.listen(EVERYWHERE, everywhere))
             yield
 
     @asynccontextmanager
@@ -105,9 +116,13 @@ def _by_author(author: UserId) -> str:
 
 
 def _body(change: Change) -> Body:
-    return [change.kind.value, change.post_id, change.author_id, change.occurred_ms]
+    return [
+        *(change.kind.value, change.post_id, change.author_id),
+        *(change.version, change.occurred_ms),
+    ]
 
 
 def _change(body: list[str | int]) -> Change:
-    kind, post, author, occurred = body
-    return Change(Kind(kind), PostId(int(post)), UserId(int(author)), int(occurred))
+    kind, *numbers = body
+    post, author, version, occurred = map(int, numbers)
+    return Change(Kind(kind), PostId(post), UserId(author), version, occurred)

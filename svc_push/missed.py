@@ -122,7 +122,7 @@ class MissedPosts:
         known = {
             entry.change.post_id: entry.change
             for entry in logged or ()
-            if entry.change.author_id in authors
+            if entry.change.kind.is_of_post and entry.change.author_id in authors
         }
         held = {
             post: change.author_id
@@ -134,7 +134,7 @@ class MissedPosts:
 
         fresh = [post for post in found if post > since and post not in known]
         for record in await self._visible(viewer, fresh):
-            change = added(record.post_id, record.author_id)
+            change = added(record.post_id, record.author_id, record.version)
             await self._delivery.place([viewer], change)
             held[record.post_id] = record.author_id
         gone = [post for post in held if post > floor and post not in found]

@@ -1,8 +1,22 @@
-"""Values of the domain: changes of a feed, positions in a log, where logs stand."""
+"""Values of the domain: changes of a feed, positions in a log, where logs stand.
+
+A log tells of posts and of authors. What it says of one of them follows these rules,
+whatever the order in which events come and however often:
+
+- Of a post: added, removed, added again, in turns, in the order of the post's
+  versions. A change older than what the log holds is left out; one that says again
+  what the log says already stays where it stands.
+- Of an author: all their posts left the feed (removed), in the order of the graph's
+  versions. Until they return nothing of theirs is added: what a fan-out under way still
+  brings is left out. The return of an author whose leaving the log holds is told as a
+  reset, since their posts are back in the feed and none of them was told: the client
+  reads anew. Nobody else is told of a return.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -11,11 +25,19 @@ from typing import NewType
 from chassis import ids
 from chassis.errors import InvalidArgument
 
+from domain.visibility import Relation
+
 UserId = NewType("UserId", int)
 PostId = NewType("PostId", int)
 
 # Name of one running push process; a new one at each start.
 ProcessName = NewType("ProcessName", str)
+
+NOBODY = UserId(0)
+NO_POST = PostId(0)
+
+# Version of a deletion that was noticed: newer than any edit.
+GONE = (1 << 31) - 1
 
 _POSITION = re.compile(r"([0-9a-z]{1,16}):([0-9]{1,19})", re.ASCII)
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,21 +48,31 @@ class Kind(Enum):
 
     POST_ADDED = "a"
     POST_REMOVED = "r"
+    AUTHOR_REMOVED = "x"
+    AUTHOR_RETURNED = "z"
+
+    @property
+    def is_of_post(self) -> bool:
+        """Whether it is about one post, rather than about an author."""
+        return self in (Kind.POST_ADDED, Kind.POST_REMOVED)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A post that came into feeds, or left them.
-
-    In one log a post is added at most once and removed at most once, and never
-    added after it was removed.
-    """
+    """A post or an author that came into feeds, or left them."""
 
     kind: Kind
+    # NO_POST where it is about an author.
     post_id: PostId
     author_id: UserId
+    # That of the post, or of the graph where it is about an author: what is newer
+    # holds.
+    version: int
     # When it happened, in Unix milliseconds.
     occurred_ms: int
+    # Seen by looking how things are, of which no event tells: it holds unless the log
+    # says so already, whatever its version.
+    was_noticed: bool = False
 
     @property
     def occurred(self) -> datetime:
@@ -165,6 +197,7 @@ class PostRecord:
     post_id: PostId
     author_id: UserId
     visibility: int
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,18 +210,35 @@ class Tie:
     is_followed_by: bool
 
 
+@dataclass(frozen=True)
+class Relations:
+    """How one person stands to others, at a version of the graph."""
+
+    of: Mapping[UserId, Relation]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Followee:
+    """Somebody whom a reader follows."""
+
+    author_id: UserId
+    is_celebrity: bool
+
+
 class EventKind(Enum):
     """What a live event says."""
 
     POST_ADDED = Kind.POST_ADDED.value
     POST_REMOVED = Kind.POST_REMOVED.value
+    AUTHOR_REMOVED = Kind.AUTHOR_REMOVED.value
     RESET = "reset"
     HEARTBEAT = "heartbeat"
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """One event for one client. change is set where a post came or left."""
+    """One event for one client. change is set where a post or an author is named."""
 
     position: Position
     occurred: datetime
@@ -198,12 +248,11 @@ class Live:
     @classmethod
     def of(cls, epoch: str, logged: Logged) -> Live:
         """The event of a change in the log."""
-        return cls(
-            position=Position(epoch, logged.sequence),
-            occurred=logged.change.occurred,
-            kind=EventKind(logged.change.kind.value),
-            change=logged.change,
-        )
+        change = logged.change
+        position = Position(epoch, logged.sequence)
+        if change.kind is Kind.AUTHOR_RETURNED:
+            return cls(position, change.occurred, EventKind.RESET)
+        return cls(position, change.occurred, EventKind(change.kind.value), change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,14 +264,34 @@ class Synced:
     has_more: bool
 
 
-def added(post_id: PostId, author_id: UserId) -> Change:
+def added(post_id: PostId, author_id: UserId, version: int = 1) -> Change:
     """A new post. It happened when its id was made, whoever noticed it when."""
-    return Change(Kind.POST_ADDED, post_id, author_id, ids.ms_of(post_id))
+    return Change(Kind.POST_ADDED, post_id, author_id, version, ids.ms_of(post_id))
 
 
-def removed(post_id: PostId, author_id: UserId, occurred: datetime) -> Change:
-    """A post that is gone."""
-    return Change(Kind.POST_REMOVED, post_id, author_id, to_ms(occurred))
+def removed(
+    post_id: PostId, author_id: UserId, occurred: datetime, version: int = GONE
+) -> Change:
+    """A post that is gone, or that some may not see any more."""
+    return Change(Kind.POST_REMOVED, post_id, author_id, version, to_ms(occurred))
+
+
+def author_removed(
+    author_id: UserId, occurred: datetime, version: int, *, was_noticed: bool = False
+) -> Change:
+    """All posts of an author left the feed."""
+    at = to_ms(occurred)
+    kind = Kind.AUTHOR_REMOVED
+    return Change(kind, NO_POST, author_id, version, at, was_noticed)
+
+
+def author_returned(
+    author_id: UserId, occurred: datetime, version: int, *, was_noticed: bool = False
+) -> Change:
+    """The posts of an author are back in the feed."""
+    at = to_ms(occurred)
+    kind = Kind.AUTHOR_RETURNED
+    return Change(kind, NO_POST, author_id, version, at, was_noticed)
 
 
 def to_ms(instant: datetime) -> int:

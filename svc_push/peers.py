@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 from feedmesh.graph.v1 import graph_pb2, graph_pb2_grpc
 from feedmesh.ingest.v1 import post_pb2, post_pb2_grpc
 
-from .model import PostId, PostRecord, Tie, UserId
+from domain.visibility import Relation
 
-FOLLOWERS_PAGE = 1000
+from .model import Followee, PostId, PostRecord, Relations, Tie, UserId
+
+# Most that svc_graph answers in one message.
+PAGE = 1000
 
 
 class GraphPeer:
@@ -22,7 +25,7 @@ class GraphPeer:
 
     async def followers(self, author: UserId) -> AsyncIterator[list[UserId]]:
         pages = self._stub.StreamFollowers(
-            graph_pb2.StreamFollowersRequest(user_id=author, page_size=FOLLOWERS_PAGE)
+            graph_pb2.StreamFollowersRequest(user_id=author, page_size=PAGE)
         )
         async for page in pages:
             yield [UserId(follower) for follower in page.follower_ids]
@@ -41,11 +44,40 @@ class GraphPeer:
             for relation in answer.relations
         }
 
-    async def followed_celebrities(self, viewer: UserId) -> frozenset[UserId]:
-        answer = await self._stub.ListFollowedCelebrities(
-            graph_pb2.ListFollowedCelebritiesRequest(viewer_id=viewer)
+    async def following(self, viewer: UserId) -> AsyncIterator[list[Followee]]:
+        pages = self._stub.StreamFollowing(
+            graph_pb2.StreamFollowingRequest(user_id=viewer, page_size=PAGE)
         )
-        return frozenset(UserId(author) for author in answer.user_ids)
+        async for page in pages:
+            pairs = zip(page.followee_ids, page.are_celebrities, strict=True)
+            yield [
+                Followee(UserId(author), is_celebrity) for author, is_celebrity in pairs
+            ]
+
+    async def relations(self, viewer: UserId, people: Sequence[UserId]) -> Relations:
+        if not people:
+            return Relations(of={}, version=0)
+        answer = await self._stub.GetRelations(
+            graph_pb2.GetRelationsRequest(viewer_id=viewer, user_ids=people)
+        )
+        found = {
+            UserId(relation.user_id): relation_from_pb(relation)
+            for relation in answer.relations
+        }
+        return Relations(of=found, version=answer.graph_version)
+
+
+def relation_from_pb(relation: graph_pb2.Relation) -> Relation:
+    """A relation as the domain has it."""
+    return Relation(
+        is_following=relation.is_following,
+        is_followed_by=relation.is_followed_by,
+        is_blocking=relation.is_blocking,
+        is_blocked_by=relation.is_blocked_by,
+        is_muting=relation.is_muting,
+        is_private=relation.is_private,
+        state=relation.state,
+    )
 
 
 class PostsPeer:
@@ -79,6 +111,7 @@ class PostsPeer:
                 post_id=PostId(record.post.post_id),
                 author_id=UserId(record.post.author_id),
                 visibility=record.post.visibility,
+                version=record.version,
             )
             for record in answer.posts
         ]

@@ -1,11 +1,12 @@
 """What the domain of svc_push needs from outside."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from .model import (
     Change,
+    Followee,
     Held,
     Hint,
     Logged,
@@ -15,6 +16,7 @@ from .model import (
     PostId,
     PostRecord,
     ProcessName,
+    Relations,
     SignalKind,
     Tie,
     UserId,
@@ -42,9 +44,9 @@ class ReaderLogs(Protocol):
         """Appends a change to the logs of those viewers who are online lately.
 
         Answers them, in no particular order, with where the change stands and which
-        processes hold them. What a log holds already stays where it is and is
-        answered again. A post that was removed from a log is not added to it any
-        more, and that reader is left out of the answer.
+        processes hold them. What a log says already stays where it is and is
+        answered again. Where the rules of the model leave the change out, the reader
+        is left out of the answer.
         """
         ...
 
@@ -93,8 +95,21 @@ class ReaderLogs(Protocol):
         """The processes that hold a viewer now."""
         ...
 
+    async def removed(self, viewer: UserId) -> list[UserId]:
+        """Authors who left, by the viewer's log, and are not back; ascending."""
+        ...
+
+    async def note_followed(
+        self, viewer: UserId, authors: Collection[UserId]
+    ) -> set[UserId]:
+        """Notes whom a viewer follows, and answers what was noted before.
+
+        Kept for a while longer than a log; nobody when nothing is known.
+        """
+        ...
+
     async def erase(self, viewer: UserId) -> None:
-        """Forgets log and mark of a viewer."""
+        """Forgets log, mark and notes of a viewer."""
         ...
 
 
@@ -117,14 +132,19 @@ class LiveHints(Protocol):
         """Tells all processes that listen to the author, who is a celebrity."""
         ...
 
+    async def broadcast(self, change: Change) -> None:
+        """Tells all processes: each knows best which of its readers it concerns."""
+        ...
+
     def listen(
         self,
         process: ProcessName,
         *,
         on_hints: Callable[[Change, Sequence[Hint]], Awaitable[None]],
         on_signal: Callable[[UserId, SignalKind], Awaitable[None]],
+        on_broadcast: Callable[[Change], Awaitable[None]],
     ) -> AbstractAsyncContextManager[None]:
-        """Hears what is sent to the process, while inside."""
+        """Hears what is sent to the process or to all of them, while inside."""
         ...
 
     def listen_author(
@@ -149,8 +169,12 @@ class Graph(Protocol):
         """How the author and each of up to 1,000 people stand to each other now."""
         ...
 
-    async def followed_celebrities(self, viewer: UserId) -> frozenset[UserId]:
-        """The celebrities a viewer follows now."""
+    def following(self, viewer: UserId) -> AsyncIterator[list[Followee]]:
+        """Whom a viewer follows, in pages of up to 1,000."""
+        ...
+
+    async def relations(self, viewer: UserId, people: Sequence[UserId]) -> Relations:
+        """How a viewer, or NOBODY, stands to each of up to 1,000 people now."""
         ...
 
 

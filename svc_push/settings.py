@@ -29,7 +29,11 @@ class PushSettings(ServiceSettings):
     """How long events are kept, and how long after they left a reader's log goes on."""
 
     celebrity_refresh: timedelta = timedelta(minutes=5)
-    """How often a connected reader's followed celebrities are asked for again."""
+    """How often it is asked again whom a connected reader follows."""
+
+    standing_check: timedelta = timedelta(seconds=60)
+    """How often it is asked whether people with a live stream still have an account;
+    events tell at once, this makes a lost one good."""
 
     celebrity_overlap: timedelta = timedelta(seconds=30)
     """How much earlier than the last look each look for missed posts begins; longer

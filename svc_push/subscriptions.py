@@ -11,13 +11,12 @@ import structlog
 from chassis.clock import Clock
 from chassis.errors import (
     MeshError,
-    PermissionDenied,
     ResourceExhausted,
     Unavailable,
 )
 
 from .celebrities import Celebrities
-from .connections import Connection, Connections
+from .connections import Connection, Connections, closed
 from .model import (
     Change,
     EventKind,
@@ -124,7 +123,10 @@ class Subscriptions:
     async def run(self) -> None:
         """Hears hints and beats, until cancelled."""
         async with self._live.listen(
-            self._process, on_hints=self.hinted, on_signal=self.signalled
+            self._process,
+            on_hints=self.hinted,
+            on_signal=self.signalled,
+            on_broadcast=self._celebrities.gone,
         ):
             while True:
                 await asyncio.sleep(self._limits.heartbeat.total_seconds())
@@ -244,8 +246,7 @@ class Subscriptions:
         if kind is SignalKind.FOLLOWS_CHANGED:
             self._celebrities.refresh(viewer)
         else:
-            error = PermissionDenied("ACCOUNT_SUSPENDED", "the account is closed")
-            self._connections.end(viewer, error)
+            self._connections.end(viewer, closed())
 
     def _reset(self, head: Position) -> Live:
         return Live(position=head, occurred=self._clock.now(), kind=EventKind.RESET)

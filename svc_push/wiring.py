@@ -18,15 +18,24 @@ from .announcements import Announcements, Pace
 from .celebrities import Celebrities
 from .connections import Connections
 from .delivery import Announcer, Delivery
+from .departures import Departures
 from .events import (
     EndSuspended,
     ForgetDeleted,
-    NoteFollowed,
-    NoteUnfollowed,
+    TellBlocked,
     TellDeleted,
+    TellFollowed,
+    TellGone,
+    TellMuted,
     TellPublished,
+    TellReinstated,
+    TellSuspended,
+    TellUnfollowed,
+    TellUnmuted,
+    TellUpdated,
 )
 from .followers import LocalFollowers
+from .following import Following
 from .hot import ValkeyReaderLogs
 from .live import NatsLiveHints
 from .missed import MissedPosts, RecentPosts
@@ -35,6 +44,7 @@ from .peers import GraphPeer, PostsPeer
 from .readers import Readers
 from .service import PushService
 from .settings import PushSettings
+from .standing import Standing
 from .subscriptions import StreamLimits, Subscriptions
 
 
@@ -57,7 +67,8 @@ async def assemble(settings: PushSettings) -> AsyncIterator[App]:
         clock = SystemClock()
         process = ProcessName(secrets.token_hex(6))
         graph = GraphPeer(stub=GraphServiceStub(graph_channel))
-        recent = RecentPosts(posts=PostsPeer(stub=PostServiceStub(ingest_channel)))
+        posts = PostsPeer(stub=PostServiceStub(ingest_channel))
+        recent = RecentPosts(posts=posts)
         live = NatsLiveHints(bus=bus)
         logs = ValkeyReaderLogs(
             valkey=valkey,
@@ -74,6 +85,9 @@ async def assemble(settings: PushSettings) -> AsyncIterator[App]:
             logs=logs, live=live, connections=connections, process=process
         )
         announcer = Announcer(logs=logs, live=live, graph=graph, delivery=delivery)
+        departures = Departures(
+            logs=logs, live=live, graph=graph, delivery=delivery, announcer=announcer
+        )
         readers = Readers(logs=logs, live=live)
         missed = MissedPosts(
             graph=graph,
@@ -99,8 +113,8 @@ async def assemble(settings: PushSettings) -> AsyncIterator[App]:
             pace=pace,
         )
         celebrities = Celebrities(
-            graph=graph,
             followers=followers,
+            following=Following(graph=graph, logs=logs, delivery=delivery, clock=clock),
             announcements=announcements,
             missed=missed,
             logs=logs,
@@ -122,6 +136,10 @@ async def assemble(settings: PushSettings) -> AsyncIterator[App]:
             ),
         )
 
+        standing = Standing(
+            graph=graph, connections=connections, every=settings.standing_check
+        )
+
         yield App(
             name=settings.service,
             rpcs={
@@ -132,14 +150,22 @@ async def assemble(settings: PushSettings) -> AsyncIterator[App]:
             consumers=[
                 bus.consumer(TellPublished(announcer=announcer)),
                 bus.consumer(TellDeleted(announcer=announcer)),
+                bus.consumer(TellUpdated(announcer=announcer, posts=posts)),
                 bus.consumer(ForgetDeleted(readers=readers)),
                 bus.consumer(EndSuspended(readers=readers)),
-                bus.consumer(NoteFollowed(readers=readers)),
-                bus.consumer(NoteUnfollowed(readers=readers)),
+                bus.consumer(TellFollowed(readers=readers, departures=departures)),
+                bus.consumer(TellUnfollowed(readers=readers, departures=departures)),
+                bus.consumer(TellBlocked(departures=departures)),
+                bus.consumer(TellMuted(departures=departures)),
+                bus.consumer(TellUnmuted(departures=departures)),
+                bus.consumer(TellSuspended(departures=departures)),
+                bus.consumer(TellReinstated(departures=departures)),
+                bus.consumer(TellGone(departures=departures)),
             ],
             background=[
                 Background("subscriptions", subscriptions.run, role="rpc"),
                 Background("celebrities", celebrities.run, role="rpc"),
+                Background("standing", standing.run, role="rpc"),
             ],
             drains=[subscriptions.drain],
             requires_all={"valkey": valkey.ping},

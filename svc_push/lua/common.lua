@@ -3,8 +3,8 @@
 -- KEYS are pairs of log:{viewer}, online:{viewer}. A log is one hash, so that it is
 -- lost whole or not at all:
 --   run, epoch, seq, floor   where it stands
---   <sequence>               kind:post:author:occurred:kept (both in Unix ms)
---   <kind><post>             the sequence at which the log holds this change
+--   <sequence>               kind:post:author:version:occurred:kept (in Unix ms)
+--   p<post>, u<author>       version:kind:sequence of what it last said of them
 -- A mark is a hash too:
 --   p:<process>              seen:streams, of each process that holds the viewer
 --   checked                  until when celebrities' posts are known to be in the log
@@ -15,7 +15,8 @@ local EPOCH, NOW, TTL, FRESH = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARG
 
 -- An engine that came back with an old snapshot would hand out sequences again: its
 -- logs carry the id of another run, and are not read any more.
-local RUN = ARGV[1] .. '/' .. string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+-- So do those of another form: 2 is that of the marks above.
+local RUN = '2/' .. ARGV[1] .. '/' .. string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 
 -- Epoch, newest sequence and floor of a log; nothing where there is none to be read.
 local function stand(log)

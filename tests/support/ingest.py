@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanag
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import grpc
 from pydantic import Field
@@ -217,8 +218,13 @@ def acting(user_id: int) -> AbstractContextManager[None]:
 
 
 @asynccontextmanager
-async def ingest_room(**changed: Any) -> AsyncIterator[IngestRoom]:
-    """The room as its wiring puts it together, served on a free port."""
+async def ingest_room(
+    *, postgres_port: int = 0, **changed: Any
+) -> AsyncIterator[IngestRoom]:
+    """The room as its wiring puts it together, served on a free port.
+
+    It reaches Postgres through a proxy where a port is given.
+    """
     async with AsyncExitStack() as stack:
         postgres = await stack.enter_async_context(database("svc_ingest"))
         cache = await stack.enter_async_context(valkey())
@@ -226,7 +232,7 @@ async def ingest_room(**changed: Any) -> AsyncIterator[IngestRoom]:
         book, target = await stack.enter_async_context(graph_server())
         urls = {"valkey_url": cache.url, "nats_url": bus.url} | changed
         settings = RoomSettings(
-            database=postgres.url,
+            database=_through(postgres.url, postgres_port),
             target_graph=target,
             port=0,
             admin_port=0,
@@ -260,3 +266,11 @@ async def ingest_room(**changed: Any) -> AsyncIterator[IngestRoom]:
         await eventually(lambda: room.batch(1))
         await eventually(room.is_heard)
         yield room
+
+
+def _through(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    if not port:
+        return url
+    user, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{port}"))

@@ -5,16 +5,17 @@ The logs keep the same rules as those in Valkey: both pass ReaderLogsContract.
 
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chassis.clock import Clock
 from chassis.errors import MeshError, Unavailable
 
-from domain.visibility import Visibility
+from domain.visibility import Relation, UserState, Visibility
 from svc_push.model import (
     Change,
+    Followee,
     Held,
     Hint,
     Kind,
@@ -26,6 +27,7 @@ from svc_push.model import (
     PostId,
     PostRecord,
     ProcessName,
+    Relations,
     SignalKind,
     Tie,
     UserId,
@@ -40,6 +42,8 @@ class _Log:
     floor: int = 0
     # By sequence: the change, and when it was logged.
     kept: dict[int, tuple[Change, int]] = field(default_factory=dict)
+    # What was last said of a post or an author: version, kind, sequence.
+    said: dict[tuple[str, int], tuple[int, Kind, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -59,6 +63,7 @@ class MemoryReaderLogs:
         self._epochs = itertools.count(1)
         self._logs: dict[UserId, _Log] = {}
         self._marks: dict[UserId, _Mark] = {}
+        self._followed: dict[UserId, set[UserId]] = {}
         self.failing: MeshError | None = None
         """Raised by every method while set."""
         self.refused = 0
@@ -144,8 +149,27 @@ class MemoryReaderLogs:
         self._check()
         return list(self._holders(viewer))
 
+    async def removed(self, viewer: UserId) -> list[UserId]:
+        self._check()
+        log = self._logs.get(viewer)
+        said = log.said.items() if log else ()
+        return sorted(
+            UserId(author)
+            for (_, author), (_, kind, _) in said
+            if kind is Kind.AUTHOR_REMOVED
+        )
+
+    async def note_followed(
+        self, viewer: UserId, authors: Collection[UserId]
+    ) -> set[UserId]:
+        self._check()
+        before = self._followed.get(viewer, set())
+        self._followed[viewer] = set(authors)
+        return before
+
     async def erase(self, viewer: UserId) -> None:
         self._check()
+        self._followed.pop(viewer, None)
         self._logs.pop(viewer, None)
         self._marks.pop(viewer, None)
 
@@ -182,25 +206,53 @@ class MemoryReaderLogs:
         }
 
     def _append(self, log: _Log, change: Change) -> int | None:
-        for sequence, (kept, _) in log.kept.items():
-            if kept.post_id == change.post_id and kept.kind is change.kind:
-                return sequence
-        gone = {
-            kept.post_id
-            for kept, _ in log.kept.values()
-            if kept.kind is Kind.POST_REMOVED
-        }
-        if change.post_id in gone:
-            return None
+        said = log.said.get(_subject(change))
+        version, sequence = _settled(log, change, said)
+        if version is None:
+            return sequence
         log.sequence += 1
         log.kept[log.sequence] = (change, self._now())
+        log.said[_subject(change)] = (version, change.kind, log.sequence)
         oldest = self._now() - self._limits.retention.total_seconds() * 1000
         while len(log.kept) > self._limits.changes or (
             log.kept[log.floor + 1][1] < oldest
         ):
             log.floor += 1
-            del log.kept[log.floor]
+            dropped, _ = log.kept.pop(log.floor)
+            mark = log.said.get(_subject(dropped))
+            if mark and mark[2] == log.floor and mark[1] is not Kind.AUTHOR_REMOVED:
+                del log.said[_subject(dropped)]
         return log.sequence
+
+
+def _subject(change: Change) -> tuple[str, int]:
+    if change.kind.is_of_post:
+        return "post", change.post_id
+    return "author", change.author_id
+
+
+def _settled(
+    log: _Log, change: Change, said: tuple[int, Kind, int] | None
+) -> tuple[int | None, int | None]:
+    """The version to note with a new entry; else None, and where the change stands."""
+    author = log.said.get(("author", change.author_id))
+    is_away = author is not None and author[1] is Kind.AUTHOR_REMOVED
+    if change.kind is Kind.POST_ADDED and is_away:
+        return None, None
+    if said is None:
+        if change.kind is Kind.AUTHOR_RETURNED:
+            return None, None
+        return change.version, None
+    version, kind, sequence = said
+    if kind is change.kind:
+        says_it_anew = kind is Kind.AUTHOR_REMOVED and not change.was_noticed
+        if not says_it_anew or change.version <= version:
+            newest = max(version, change.version)
+            log.said[_subject(change)] = (newest, kind, sequence)
+            return None, sequence if sequence > log.floor else None
+    if change.version > version or change.was_noticed:
+        return max(version, change.version), None
+    return None, None
 
 
 @dataclass
@@ -214,6 +266,9 @@ class MemoryNetwork:
     )
     _signals: dict[ProcessName, Callable[[UserId, SignalKind], Awaitable[None]]] = (
         field(default_factory=dict)
+    )
+    _broadcasts: dict[ProcessName, Callable[[Change], Awaitable[None]]] = field(
+        default_factory=dict
     )
     _authors: defaultdict[UserId, list[Callable[[Change, int], Awaitable[None]]]] = (
         field(default_factory=lambda: defaultdict(list))
@@ -242,6 +297,12 @@ class MemoryNetwork:
             for heard in tuple(self._authors[change.author_id]):
                 await heard(change, visibility)
 
+    async def broadcast(self, change: Change) -> None:
+        self.sent += 1
+        if not self.is_losing:
+            for heard in tuple(self._broadcasts.values()):
+                await heard(change)
+
     @asynccontextmanager
     async def listen(
         self,
@@ -249,11 +310,13 @@ class MemoryNetwork:
         *,
         on_hints: Callable[[Change, Sequence[Hint]], Awaitable[None]],
         on_signal: Callable[[UserId, SignalKind], Awaitable[None]],
+        on_broadcast: Callable[[Change], Awaitable[None]],
     ) -> AsyncIterator[None]:
         self._hints[process] = on_hints
         self._signals[process] = on_signal
+        self._broadcasts[process] = on_broadcast
         yield
-        del self._hints[process], self._signals[process]
+        del self._hints[process], self._signals[process], self._broadcasts[process]
 
     @asynccontextmanager
     async def listen_author(
@@ -270,11 +333,18 @@ class MemoryGraph:
 
     follows: set[tuple[UserId, UserId]] = field(default_factory=set)
     celebrities: set[UserId] = field(default_factory=set)
+    mutes: set[tuple[UserId, UserId]] = field(default_factory=set)
+    blocks: set[tuple[UserId, UserId]] = field(default_factory=set)
+    states: dict[UserId, UserState] = field(default_factory=dict)
+    """Of those who are not active."""
+    version: int = 0
+    on_relations: Callable[[], None] = lambda: None
+    """What happens just before relations are answered."""
     failing: MeshError | None = None
     asked: int = 0
     """How often followers were streamed."""
     learned: list[UserId] = field(default_factory=list)
-    """Readers whose followed celebrities were asked for."""
+    """Readers of whom it was asked whom they follow."""
 
     async def is_celebrity(self, author: UserId) -> bool:
         self._check()
@@ -295,13 +365,29 @@ class MemoryGraph:
             for person in people
         }
 
-    async def followed_celebrities(self, viewer: UserId) -> frozenset[UserId]:
+    async def following(self, viewer: UserId) -> AsyncIterator[list[Followee]]:
         self.learned.append(viewer)
         self._check()
-        return frozenset(
-            whom
-            for who, whom in self.follows
-            if who == viewer and whom in self.celebrities
+        yield [
+            Followee(whom, whom in self.celebrities)
+            for who, whom in sorted(self.follows)
+            if who == viewer
+        ]
+
+    async def relations(self, viewer: UserId, people: Sequence[UserId]) -> Relations:
+        self._check()
+        self.on_relations()
+        found = {person: self._relation(viewer, person) for person in people}
+        return Relations(of=found, version=self.version)
+
+    def _relation(self, viewer: UserId, person: UserId) -> Relation:
+        return Relation(
+            is_following=(viewer, person) in self.follows,
+            is_followed_by=(person, viewer) in self.follows,
+            is_blocking=(viewer, person) in self.blocks,
+            is_blocked_by=(person, viewer) in self.blocks,
+            is_muting=(viewer, person) in self.mutes,
+            state=self.states.get(person, UserState.ACTIVE),
         )
 
     def _check(self) -> None:
@@ -323,7 +409,14 @@ class MemoryPosts:
         visibility: Visibility = Visibility.PUBLIC,
     ) -> None:
         """A post that there is from now on."""
-        self.there[post] = PostRecord(post, author, visibility)
+        self.there[post] = PostRecord(post, author, visibility, version=1)
+
+    def edit(self, post: PostId, visibility: Visibility) -> PostRecord:
+        """Another audience, and a version more."""
+        old = self.there[post]
+        new = replace(old, visibility=visibility, version=old.version + 1)
+        self.there[post] = new
+        return new
 
     async def recent(
         self, authors: Sequence[UserId], *, after: PostId, before: PostId, limit: int

@@ -16,7 +16,7 @@ from feedmesh.graph.v1 import graph_pb2, graph_pb2_grpc
 from feedmesh.graph.v1.events_pb2 import UserDeleted
 from feedmesh.graph.v1.graph_pb2_grpc import add_GraphServiceServicer_to_server
 from feedmesh.ingest.v1 import post_pb2, post_pb2_grpc
-from feedmesh.ingest.v1.events_pb2 import PostDeleted, PostPublished
+from feedmesh.ingest.v1.events_pb2 import PostDeleted, PostPublished, PostUpdated
 from feedmesh.ingest.v1.post_pb2_grpc import add_PostServiceServicer_to_server
 from feedmesh.push.v1 import push_pb2
 from feedmesh.push.v1.push_pb2_grpc import PushServiceStub
@@ -40,10 +40,11 @@ from chassis.testing import nats, valkey
 from chassis.testing.serving import serving
 from chassis.wire import from_rpc_error
 
-from domain.visibility import Visibility
+from domain.visibility import UserState, Visibility
 from svc_push.model import PostId, UserId
 from svc_push.settings import PushSettings
 from svc_push.wiring import assemble
+from tests.support.ingest import relation_to_pb
 from tests.support.push import MemoryGraph, MemoryPosts
 
 Context: TypeAlias = ServicerContext[Any, Any]
@@ -74,23 +75,23 @@ class GraphServicer(graph_pb2_grpc.GraphServiceServicer):
         self, request: graph_pb2.GetRelationsRequest, context: Context
     ) -> graph_pb2.GetRelationsResponse:
         people = [UserId(person) for person in request.user_ids]
-        ties = await self._graph.ties(UserId(request.viewer_id), people)
+        relations = await self._graph.relations(UserId(request.viewer_id), people)
         return graph_pb2.GetRelationsResponse(
             relations=[
-                graph_pb2.Relation(
-                    user_id=person,
-                    is_following=tie.is_following,
-                    is_followed_by=tie.is_followed_by,
-                )
-                for person, tie in ties.items()
-            ]
+                relation_to_pb(person, relation)
+                for person, relation in relations.of.items()
+            ],
+            graph_version=relations.version,
         )
 
-    async def ListFollowedCelebrities(
-        self, request: graph_pb2.ListFollowedCelebritiesRequest, context: Context
-    ) -> graph_pb2.ListFollowedCelebritiesResponse:
-        authors = await self._graph.followed_celebrities(UserId(request.viewer_id))
-        return graph_pb2.ListFollowedCelebritiesResponse(user_ids=sorted(authors))
+    async def StreamFollowing(
+        self, request: graph_pb2.StreamFollowingRequest, context: Context
+    ) -> AsyncIterator[graph_pb2.StreamFollowingResponse]:
+        async for page in self._graph.following(UserId(request.user_id)):
+            yield graph_pb2.StreamFollowingResponse(
+                followee_ids=[followee.author_id for followee in page],
+                are_celebrities=[followee.is_celebrity for followee in page],
+            )
 
 
 class PostServicer(post_pb2_grpc.PostServiceServicer):
@@ -124,7 +125,8 @@ class PostServicer(post_pb2_grpc.PostServiceServicer):
                         post_id=record.post_id,
                         author_id=record.author_id,
                         visibility=wire(record.visibility),
-                    )
+                    ),
+                    version=record.version,
                 )
                 for record in records
             ]
@@ -259,13 +261,23 @@ class Mesh:
         record = self.posts.there[PostId(post)]
         event = PostPublished(post_id=post, author_id=record.author_id)
         event.visibility = wire(record.visibility)
-        await self.emit(event)
+        await self.emit(event, version=1)
 
     async def delete(self, post: int, *, tell: bool = True) -> None:
         """Takes a stored post away."""
         record = self.posts.there.pop(PostId(post))
         if tell:
-            await self.emit(PostDeleted(post_id=post, author_id=record.author_id))
+            event = PostDeleted(post_id=post, author_id=record.author_id)
+            await self.emit(event, version=record.version + 1)
+
+    async def edit(self, post: int, visibility: Visibility) -> None:
+        """Gives a stored post another audience."""
+        before = self.posts.there[PostId(post)]
+        after = self.posts.edit(PostId(post), visibility)
+        event = PostUpdated(post_id=post, author_id=after.author_id)
+        event.visibility = wire(visibility)
+        event.previous_visibility = wire(before.visibility)
+        await self.emit(event, version=after.version)
 
     async def holders(self, viewer: int) -> list[bytes]:
         """The marks of processes that hold a reader."""
@@ -275,10 +287,19 @@ class Mesh:
 
     async def leave(self, user: int) -> None:
         """A person deletes their account."""
-        await self.emit(UserDeleted(user_id=user))
+        self.graph.states[UserId(user)] = UserState.DELETED
+        self.graph.follows = {edge for edge in self.graph.follows if user not in edge}
+        await self.changed(UserDeleted(user_id=user))
 
-    async def emit(self, event: Any) -> None:
+    async def changed(self, event: Any) -> None:
+        """The graph, changed by the test before, tells of it."""
+        self.graph.version += 1
+        await self.emit(event, version=self.graph.version)
+
+    async def emit(self, event: Any, *, version: int) -> None:
+        """Publishes an event."""
         event.envelope.occurred_at.GetCurrentTime()
+        event.envelope.aggregate_version = version
         assert isinstance(event, Message)
         await self.bus.publish(
             event_subject(type(event)),

@@ -12,10 +12,13 @@ from svc_push.announcements import Announcements, Pace
 from svc_push.celebrities import Celebrities
 from svc_push.connections import Connections
 from svc_push.delivery import Announcer, Delivery
+from svc_push.departures import Departures
 from svc_push.followers import LocalFollowers
+from svc_push.following import Following
 from svc_push.missed import MissedPosts, RecentPosts
 from svc_push.model import Live, LogLimits, Position, ProcessName, UserId
 from svc_push.readers import Readers
+from svc_push.standing import Standing
 from svc_push.subscriptions import StreamLimits, Subscriptions
 from tests.support.push import (
     MemoryGraph,
@@ -92,9 +95,26 @@ class Process:
             clock=world.clock,
             pace=pace,
         )
-        self.celebrities = Celebrities(
+        self.departures = Departures(
+            logs=world.logs,
+            live=world.network,
             graph=world.graph,
+            delivery=self.delivery,
+            announcer=self.announcer,
+        )
+        self.standing = Standing(
+            graph=world.graph,
+            connections=self.connections,
+            every=timedelta(seconds=60),
+        )
+        self.celebrities = Celebrities(
             followers=followers,
+            following=Following(
+                graph=world.graph,
+                logs=world.logs,
+                delivery=self.delivery,
+                clock=world.clock,
+            ),
             announcements=self.announcements,
             missed=missed,
             logs=world.logs,
@@ -160,6 +180,7 @@ async def running(world: World, *names: str) -> AsyncIterator[list[Process]]:
                     process.process,
                     on_hints=process.subscriptions.hinted,
                     on_signal=process.subscriptions.signalled,
+                    on_broadcast=process.celebrities.gone,
                 )
             )
         yield processes

@@ -7,7 +7,7 @@ from chassis.testing import refuses
 
 from domain.visibility import Visibility
 from svc_push.delivery import may_hear
-from svc_push.model import PostId, Tie, UserId, added
+from svc_push.model import Kind, Position, PostId, PostRecord, Tie, UserId, added
 from tests.support.push import away
 from tests.support.push_process import Process, World, running
 
@@ -127,3 +127,45 @@ async def test_one_message_carries_all_readers_of_a_process() -> None:
         assert made.network.sent == 1
         assert await ann.posts(1) == [7]
         assert await bob.posts(1) == [7]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "come", "left"),
+    [
+        (Visibility.PUBLIC, Visibility.PRIVATE, [], [ANN, BOB]),
+        (Visibility.PUBLIC, Visibility.FRIENDS, [], [ANN]),
+        (Visibility.FRIENDS, Visibility.PRIVATE, [], [BOB]),
+        (Visibility.PUBLIC, Visibility.FOLLOWERS, [], []),
+        (Visibility.FOLLOWERS, Visibility.PUBLIC, [], []),
+        (Visibility.PRIVATE, Visibility.FRIENDS, [BOB], []),
+        (Visibility.FRIENDS, Visibility.PUBLIC, [ANN], []),
+        (Visibility.PRIVATE, Visibility.PUBLIC, [ANN, BOB], []),
+        (Visibility.FRIENDS, Visibility.FRIENDS, [], []),
+    ],
+)
+@pytest.mark.parametrize("is_celebrity", [False, True])
+async def test_an_edit_is_told_to_those_whom_it_concerns(
+    before: Visibility,
+    after: Visibility,
+    come: list[UserId],
+    left: list[UserId],
+    *,
+    is_celebrity: bool,
+) -> None:
+    """Who could not see a post before does not hear that it is not theirs."""
+    made = world()
+    made.graph.celebrities = {EVE} if is_celebrity else set()
+    post = PostRecord(PostId(7), EVE, after, version=2)
+    found: dict[Kind, list[UserId]] = {Kind.POST_ADDED: [], Kind.POST_REMOVED: []}
+    async with running(made, "a") as (a,):
+        for viewer in (ANN, BOB, EVE):
+            await made.logs.visit(viewer, checked_ms=None)
+        for _ in range(2):
+            await a.announcer.revise(post, before, made.clock.now())
+        for viewer in (ANN, BOB, EVE):
+            head = (await made.logs.visit(viewer, checked_ms=None)).head
+            start = Position(head.epoch, 0)
+            for entry in await made.logs.read(viewer, after=start, limit=9) or ():
+                found[entry.change.kind].append(viewer)
+
+    assert found == {Kind.POST_ADDED: come, Kind.POST_REMOVED: left}

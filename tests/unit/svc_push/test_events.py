@@ -9,19 +9,21 @@ from feedmesh.graph.v1.events_pb2 import (
     UserUnfollowed,
 )
 from feedmesh.ingest.v1 import post_pb2
-from feedmesh.ingest.v1.events_pb2 import PostDeleted, PostPublished
+from feedmesh.ingest.v1.events_pb2 import PostDeleted, PostPublished, PostUpdated
 from feedmesh.types.v1.types_pb2 import EventEnvelope
 
 from chassis.errors import PermissionDenied
 from chassis.testing import NOON, refuses
 
+from domain.visibility import Visibility
 from svc_push.events import (
     EndSuspended,
     ForgetDeleted,
-    NoteFollowed,
-    NoteUnfollowed,
     TellDeleted,
+    TellFollowed,
     TellPublished,
+    TellUnfollowed,
+    TellUpdated,
 )
 from svc_push.model import Position, PostId, UserId, added, removed
 from tests.support.push_process import Process, World, running
@@ -50,10 +52,15 @@ async def test_posts_come_and_go_once_however_often_they_are_told() -> None:
     at = Timestamp()
     at.FromDatetime(NOON)
     published = PostPublished(
-        post_id=POST, author_id=EVE, visibility=post_pb2.VISIBILITY_PUBLIC
+        envelope=EventEnvelope(aggregate_version=1),
+        post_id=POST,
+        author_id=EVE,
+        visibility=post_pb2.VISIBILITY_PUBLIC,
     )
     deleted = PostDeleted(
-        envelope=EventEnvelope(occurred_at=at), post_id=POST, author_id=EVE
+        envelope=EventEnvelope(occurred_at=at, aggregate_version=2),
+        post_id=POST,
+        author_id=EVE,
     )
     async with running(following(), "a") as (a,):
         await logged(a)
@@ -63,7 +70,7 @@ async def test_posts_come_and_go_once_however_often_they_are_told() -> None:
             await TellDeleted(announcer=a.announcer).handle(deleted)
         await TellPublished(announcer=a.announcer).handle(published)
 
-        assert await logged(a) == [added(POST, EVE), removed(POST, EVE, NOON)]
+        assert await logged(a) == [added(POST, EVE), removed(POST, EVE, NOON, 2)]
 
 
 async def test_a_suspended_person_s_streams_end() -> None:
@@ -99,16 +106,66 @@ async def test_following_and_unfollowing_change_whom_is_listened_to() -> None:
         await a.celebrities.learn()
         counts = [world.network.listeners(EVE)]
         world.graph.follows.add((ANN, EVE))
-        await NoteFollowed(readers=b.readers).handle(
+        await TellFollowed(readers=b.readers, departures=b.departures).handle(
             UserFollowed(follower_id=ANN, followee_id=EVE)
         )
         await a.celebrities.learn()
         counts.append(world.network.listeners(EVE))
         world.graph.follows.clear()
-        await NoteUnfollowed(readers=b.readers).handle(
+        await TellUnfollowed(readers=b.readers, departures=b.departures).handle(
             UserUnfollowed(follower_id=ANN, followee_id=EVE)
         )
         await a.celebrities.learn()
         counts.append(world.network.listeners(EVE))
 
     assert counts == [0, 1, 0]
+
+
+async def test_edits_are_told_as_the_post_is_now() -> None:
+    """Whatever the order of their events: narrowed, and widened again."""
+    world = following()
+    world.posts.add(POST, EVE)
+    world.posts.edit(POST, Visibility.PRIVATE)
+    world.posts.edit(POST, Visibility.FOLLOWERS)
+    narrowed = PostUpdated(
+        post_id=POST,
+        previous_visibility=post_pb2.VISIBILITY_PUBLIC,
+        visibility=post_pb2.VISIBILITY_PRIVATE,
+    )
+    widened = PostUpdated(
+        post_id=POST,
+        previous_visibility=post_pb2.VISIBILITY_PRIVATE,
+        visibility=post_pb2.VISIBILITY_FOLLOWERS,
+    )
+    async with running(world, "a") as (a,):
+        await logged(a)
+        await a.announcer.tell(added(POST, EVE), Visibility.PUBLIC)
+        handler = TellUpdated(announcer=a.announcer, posts=world.posts)
+        for event in (widened, narrowed, narrowed, widened):
+            await handler.handle(event)
+
+        assert await logged(a) == [added(POST, EVE)]
+
+
+async def test_an_edit_of_the_text_alone_is_not_told() -> None:
+    """Nor one of a post that is gone, which its deletion tells."""
+    world = following()
+    same = PostUpdated(
+        post_id=POST,
+        previous_visibility=post_pb2.VISIBILITY_FRIENDS,
+        visibility=post_pb2.VISIBILITY_FRIENDS,
+    )
+    gone = PostUpdated(
+        post_id=PostId(POST + 1),
+        previous_visibility=post_pb2.VISIBILITY_PUBLIC,
+        visibility=post_pb2.VISIBILITY_PRIVATE,
+    )
+    # As an older version published them.
+    unknown = PostUpdated(post_id=POST, visibility=post_pb2.VISIBILITY_FRIENDS)
+    world.posts.add(POST, EVE, Visibility.FRIENDS)
+    async with running(world, "a") as (a,):
+        await logged(a)
+        for event in (same, gone, unknown):
+            await TellUpdated(announcer=a.announcer, posts=world.posts).handle(event)
+
+        assert await logged(a) == []

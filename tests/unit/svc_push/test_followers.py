@@ -27,3 +27,17 @@ def test_authors_without_followers_are_not_kept() -> None:
 
     assert (changed, set(followers.authors())) == ({ZOE}, set())
     assert followers.of(EVE) == []
+
+
+def test_followers_of_anybody_are_found() -> None:
+    """Celebrity or not, at either end of what a reader follows."""
+    followers = LocalFollowers()
+    followers.put(ANN, ())
+    followers.put(BOB, ())
+    followers.put_all(ANN, [UserId(9), UserId(3), UserId(5)])
+    followers.put_all(BOB, [UserId(5)])
+    found = [followers.of_anybody(UserId(author)) for author in (2, 3, 4, 5, 9, 10)]
+    followers.drop(ANN)
+
+    assert found == [[], [ANN], [], [ANN, BOB], [ANN], []]
+    assert followers.of_anybody(UserId(3)) == []

@@ -1211,22 +1211,26 @@ class ReconcileCountersRequest(_message.Message):
     AFTER_USER_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     REPAIR_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     after_user_id: _builtins.int
     """Only people with a higher id: last_user_id of the previous response."""
     page_size: _builtins.int
     """How many: 0 means 500, and anything above 1,000 is read as 1,000."""
     repair: _builtins.bool
     """Stores what was counted."""
+    request_id: _builtins.str
+    """Makes a repeat of the request safe (AIP-155)."""
     def __init__(
         self,
         *,
         after_user_id: _builtins.int = ...,
         page_size: _builtins.int = ...,
         repair: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_user_id", b"after_user_id", "page_size", b"page_size", "repair", b"repair"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_user_id", b"after_user_id", "page_size", b"page_size", "repair", b"repair", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1372,19 +1376,23 @@ class CompleteReachChangeRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     REACH_VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.int
     """Whose reach changed."""
     reach_version: _builtins.int
     """Graph version of the change, as ReachChanged said."""
+    request_id: _builtins.str
+    """Makes a repeat of the request safe (AIP-155)."""
     def __init__(
         self,
         *,
         user_id: _builtins.int = ...,
         reach_version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reach_version", b"reach_version", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reach_version", b"reach_version", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

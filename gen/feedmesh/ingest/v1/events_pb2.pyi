@@ -76,12 +76,15 @@ class PostUpdated(_message.Message):
     POST_ID_FIELD_NUMBER: _builtins.int
     AUTHOR_ID_FIELD_NUMBER: _builtins.int
     VISIBILITY_FIELD_NUMBER: _builtins.int
+    PREVIOUS_VISIBILITY_FIELD_NUMBER: _builtins.int
     post_id: _builtins.int
     """Which."""
     author_id: _builtins.int
     """Who wrote it."""
     visibility: _post_pb2.Visibility.ValueType
     """Who may see it now."""
+    previous_visibility: _post_pb2.Visibility.ValueType
+    """Who could see it before the change."""
     @_builtins.property
     def envelope(self) -> _types_pb2.EventEnvelope:
         """Head of the event."""
@@ -93,10 +96,11 @@ class PostUpdated(_message.Message):
         post_id: _builtins.int = ...,
         author_id: _builtins.int = ...,
         visibility: _post_pb2.Visibility.ValueType = ...,
+        previous_visibility: _post_pb2.Visibility.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_id", b"author_id", "envelope", b"envelope", "post_id", b"post_id", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_id", b"author_id", "envelope", b"envelope", "post_id", b"post_id", "previous_visibility", b"previous_visibility", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

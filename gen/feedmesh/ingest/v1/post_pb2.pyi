@@ -1089,22 +1089,26 @@ class ReconcileCountersRequest(_message.Message):
     AFTER_POST_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     REPAIR_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     after_post_id: _builtins.int
     """Only posts with a higher id: last_post_id of the previous response."""
     page_size: _builtins.int
     """How many: 0 means 500, and anything above 1,000 is read as 1,000."""
     repair: _builtins.bool
     """Stores what was counted."""
+    request_id: _builtins.str
+    """Makes a repeat of the request safe (AIP-155)."""
     def __init__(
         self,
         *,
         after_post_id: _builtins.int = ...,
         page_size: _builtins.int = ...,
         repair: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_post_id", b"after_post_id", "page_size", b"page_size", "repair", b"repair"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_post_id", b"after_post_id", "page_size", b"page_size", "repair", b"repair", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
