@@ -7,7 +7,7 @@ The ceiling writes the same rows to the same kind of table, by unnest alone.
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,8 @@ from prometheus_client import CollectorRegistry
 from chassis import ids, migrate
 from chassis.clock import SystemClock
 from chassis.embedded.engines import Engines, Ports, open_engines
+from chassis.metrics import Metrics
+from chassis.outbox import Outbox
 from chassis.postgres import PostgresSettings
 from chassis.shards import open_shards
 from chassis.valkey import Valkey, ValkeySettings, open_valkey
@@ -30,9 +32,21 @@ from bench.shared import Run
 from svc_feed.doubt import DoubtedHotFeeds
 from svc_feed.fan_out import FeedFanOut
 from svc_feed.hot import HotTag, ValkeyHotFeeds
-from svc_feed.model import Entry, PostId, Reach, Relations, UserId
+from svc_feed.meters import FanOutMeters
+from svc_feed.model import (
+    BELOW_ALL,
+    Entry,
+    Followee,
+    Hot,
+    PostId,
+    Reach,
+    Relations,
+    UserId,
+)
 from svc_feed.settings import FeedSettings
 from svc_feed.store import PostgresFeedIndex, PostgresGenerations
+from svc_feed.store_audience import Audience
+from svc_feed.store_parts import PostgresContinuations
 from svc_feed.wiring import BULK_SECONDS
 
 GOAL = 0.6
@@ -48,6 +62,12 @@ INSERT INTO feed_entry (viewer_id, post_id, author_id)
 SELECT viewer_id, $2, $3 FROM unnest($1::bigint[]) AS viewer_id
 """
 
+# All viewers read lately, as those do whose hot feeds there are.
+READ = """
+INSERT INTO feed_reader (viewer_id, last_read_at)
+SELECT viewer_id, now() FROM unnest($1::bigint[]) AS viewer_id
+"""
+
 
 class Followers:
     """Graph, as far as fan-out asks it: one author and 8,000 followers."""
@@ -56,17 +76,50 @@ class Followers:
         self._pages = pages
 
     async def reach(self, author: UserId) -> Reach:
-        return Reach(sum(map(len, self._pages)), is_celebrity=False)
+        return Reach(
+            sum(map(len, self._pages)),
+            is_celebrity=False,
+            is_fanned_out=True,
+            following_count=0,
+        )
 
-    async def followers(self, author: UserId) -> AsyncIterator[list[UserId]]:
+    async def followers(
+        self, author: UserId, *, after: UserId
+    ) -> AsyncGenerator[list[UserId]]:
         for page in self._pages:
-            yield page
+            if page[0] > after:
+                yield page
 
     async def relations(self, viewer: UserId, ids: Sequence[UserId]) -> Relations:
         raise NotImplementedError("fan-out asks for no relations")
 
     async def followed_celebrities(self, viewer: UserId) -> frozenset[UserId]:
         raise NotImplementedError("fan-out asks for no celebrities")
+
+    async def followee(self, viewer: UserId, author: UserId) -> Followee | None:
+        raise NotImplementedError("fan-out asks for no single edge")
+
+    def following(self, viewer: UserId) -> AsyncIterator[list[Followee]]:
+        raise NotImplementedError("fan-out asks not whom its readers follow")
+
+    async def complete_reach_change(self, author: UserId, version: int) -> bool:
+        raise NotImplementedError("fan-out changes no reach")
+
+
+class Left:
+    """Continuations in the outbox of the bench, and handed on at once: the way over
+    the bus is not what is measured."""
+
+    def __init__(self, *, outbox: PostgresContinuations) -> None:
+        self._outbox = outbox
+        self._left: dict[Entry, UserId] = {}
+
+    async def fan_out(self, entry: Entry, *, after: UserId) -> None:
+        await self._outbox.fan_out(entry, after=after)
+        self._left[entry] = after
+
+    def take(self, entry: Entry) -> UserId | None:
+        return self._left.pop(entry, None)
 
 
 async def fan_out(run: Run) -> list[Line]:
@@ -91,12 +144,14 @@ async def _measured(run: Run, engines: Engines) -> Line:
     author = UserId(allot.next())
     pages = [viewers[at : at + PAGE] for at in range(0, FOLLOWERS, PAGE)]
     async with AsyncExitStack() as stack:
-        ours, generations = await _ours(stack, engines, pages)
+        ours, left, generations = await _ours(stack, engines, pages)
         raw = await _ceiling(stack, engines)
 
         async def place(_: int) -> None:
             entry = Entry(PostId(allot.next()), author)
             await ours.place(entry, for_author_alone=False)
+            while (after := left.take(entry)) is not None:
+                await ours.go_on(entry, after=after)
 
         async def unnest(_: int) -> None:
             post = allot.next()
@@ -134,7 +189,7 @@ async def _measured(run: Run, engines: Engines) -> Line:
 
 async def _ours(
     stack: AsyncExitStack, engines: Engines, pages: Sequence[list[UserId]]
-) -> tuple[FeedFanOut, PostgresGenerations]:
+) -> tuple[FeedFanOut, Left, PostgresGenerations]:
     """Fan-out as in svc_feed/wiring.py, and the hot feeds of all viewers."""
     settings = FeedSettings()
     metrics = CollectorRegistry()
@@ -152,21 +207,37 @@ async def _ours(
     hot_feeds = ValkeyHotFeeds(
         valkey=valkey,
         bulk=bulk,
-        tag=HotTag(valkey=valkey),
+        tag=HotTag(valkey=valkey, bulk=valkey),
         window=settings.hot_window,
         ttl=timedelta(hours=1),
     )
     await _fill(hot_feeds, pages)
     generations = PostgresGenerations(shards=shards)
+    clock = SystemClock()
+    first = shards.all()[0]
+    await first.execute(READ, list(itertools.chain.from_iterable(pages)))
+    outbox = Outbox(source="feed", ids=ids.Ids(clock=clock, node=2), clock=clock)
+    left = Left(outbox=PostgresContinuations(pool=first, outbox=outbox))
     fan_out = FeedFanOut(
         index=PostgresFeedIndex(
-            shards=shards, read_seconds=settings.index_read_seconds
+            shards=shards,
+            audience=Audience(
+                clock=clock,
+                idle_after=settings.idle_after,
+                near=settings.reading_near,
+                most_near=settings.near_reading,
+            ),
+            read_seconds=settings.index_read_seconds,
+            clock=clock,
         ),
         hot_feeds=DoubtedHotFeeds(hot_feeds=hot_feeds, generations=generations),
         graph=Followers(pages=pages),
+        continuations=left,
+        watch=FanOutMeters(metrics=Metrics(metrics), clock=clock),
         in_flight=settings.fan_out_pages,
+        part=settings.fan_out_batch,
     )
-    return fan_out, generations
+    return fan_out, left, generations
 
 
 async def _fill(hot_feeds: ValkeyHotFeeds, pages: Sequence[list[UserId]]) -> None:
@@ -177,7 +248,7 @@ async def _fill(hot_feeds: ValkeyHotFeeds, pages: Sequence[list[UserId]]) -> Non
     async def build(number: int) -> None:
         viewer = viewers[number]
         if (name := await hot_feeds.begin(viewer)) is not None:
-            await hot_feeds.finish(viewer, name, old)
+            await hot_feeds.finish(viewer, name, Hot(old, BELOW_ALL))
 
     await drive(build, calls=len(viewers), in_flight=64)
 

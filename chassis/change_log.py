@@ -69,7 +69,7 @@ class ChangeLog:
         self.valkey = valkey
         self.head_key = f"{{{name}}}:head"
         self.log_key = f"{{{name}}}:log"
-        self._retries = Retries()
+        self._retries = Retries(valkey)
         self._number = 0
 
     async def append(self, entries: Sequence[str]) -> None:

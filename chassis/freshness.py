@@ -72,7 +72,7 @@ class VersionMarks:
     def __init__(self, valkey: Valkey, prefix: str = "gv") -> None:
         self._valkey = valkey
         self._prefix = prefix
-        self._retries = Retries()
+        self._retries = Retries(valkey)
 
     def key(self, identifier: int) -> str:
         return f"{self._prefix}:{{{identifier}}}"

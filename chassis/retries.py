@@ -1,12 +1,14 @@
 """Writes that may fail now and are made good later, beside everything else."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 
 import structlog
 
 from chassis.errors import Unavailable
+from chassis.valkey import Valkey
 
 log = structlog.get_logger(__name__)
 
@@ -20,11 +22,14 @@ class Retries:
     """Repeats idempotent writes until they succeed, in the order they were made.
 
     A write replaces an older one of the same key. Beyond 10,000 the oldest are
-    given up: by then whatever they mark has long expired.
+    given up: by then whatever they mark has long expired. They are made as soon as
+    Valkey answers again: readers wait that long before they believe it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, valkey: Valkey) -> None:
         self._pending: dict[str, Callable[[], Awaitable[object]]] = {}
+        self._is_back = asyncio.Event()
+        valkey.on_return(self._is_back.set)
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -54,7 +59,7 @@ class Retries:
     async def _run(self) -> None:
         delay = _DELAYS[0]
         while self._pending:
-            await asyncio.sleep(delay)
+            await self._pause(delay)
             key, write = next(iter(self._pending.items()))
             try:
                 await write()
@@ -67,3 +72,10 @@ class Retries:
             delay = 0
             if self._pending.get(key) is write:
                 del self._pending[key]
+
+    async def _pause(self, seconds: float) -> None:
+        """Ends early when Valkey is back."""
+        self._is_back.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_back.wait()

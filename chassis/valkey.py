@@ -7,7 +7,7 @@ timeout: from then on calls fail at once, until a ping comes back.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import Context
 from datetime import timedelta
@@ -67,9 +67,17 @@ class Valkey:
     """The client. Opened by open_valkey()."""
 
     def __init__(
-        self, *, node: Node, epochs: Epochs, cluster: bool, meters: ValkeyMeters
+        self,
+        *,
+        node: Node,
+        epochs: Epochs,
+        cluster: bool,
+        settle_seconds: float,
+        meters: ValkeyMeters,
     ) -> None:
         self._node = node
+        self._settle_seconds = settle_seconds
+        self._on_return: list[Callable[[], None]] = []
         self._epochs = epochs
         self._cluster = cluster
         self._meters = meters
@@ -139,6 +147,15 @@ class Valkey:
         be emptied.
         """
         return self._epochs.current
+
+    def is_current(self, tag: bytes) -> bool:
+        """Whether a tag that a script took from the server's run id is of a run that
+        answers now: what a snapshot brought back is not."""
+        return self._epochs.knows(tag)
+
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """Has it called each time the server answers again after it was away."""
+        self._on_return.append(callback)
 
     async def ping(self) -> None:
         """Raises Unavailable unless the server answers."""
@@ -227,6 +244,9 @@ class Valkey:
         while self._away:
             try:
                 await self._node.exchange([("PING",)])
+                if self._settle_seconds:
+                    await asyncio.sleep(self._settle_seconds)
+                    await self._node.exchange([("PING",)])
             except (RedisError, OSError, TimeoutError):
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, _PROBE[1])
@@ -234,6 +254,8 @@ class Valkey:
                 log.info("valkey_back")
                 self._away = False
                 self._meters.breaker_open.set(0)
+                for callback in self._on_return:
+                    callback()
 
     def _start(self, work: Any) -> None:
         # In a context of its own: it serves several calls, and the deadline or the
@@ -254,6 +276,7 @@ async def open_valkey(
         node=kind(settings=settings, epochs=epochs),
         epochs=epochs,
         cluster=settings.cluster,
+        settle_seconds=settings.settle_seconds,
         meters=valkey_meters(metrics),
     )
     try:

@@ -21,6 +21,8 @@ Command: TypeAlias = Sequence[Argument]
 Reply: TypeAlias = Any
 
 _RUN_ID = b"run_id:"
+# So much of a run id tells one run from another.
+TAG_BYTES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,10 @@ class ValkeySettings:
     max_connections: int = 64
     """Most connections of one process."""
 
+    settle_seconds: float = 0
+    """How much longer Valkey counts as away when it answers again: for readers, so
+    that writers have put in order first what they could not write meanwhile."""
+
 
 class Node(Protocol):
     """A server, or a cluster of them."""
@@ -62,6 +68,11 @@ class Epochs:
 
     def __init__(self) -> None:
         self._run_ids: dict[str, str] = {}
+        self._tags: frozenset[bytes] = frozenset()
+
+    def knows(self, tag: bytes) -> bool:
+        """Whether the tag, the beginning of a run id, is of a server that answers."""
+        return tag in self._tags
 
     @property
     def current(self) -> str:
@@ -76,6 +87,9 @@ class Epochs:
             if line.startswith(_RUN_ID):
                 address = f"{connection.host}:{connection.port}"
                 self._run_ids[address] = line.removeprefix(_RUN_ID).decode()
+        self._tags = frozenset(
+            run_id[:TAG_BYTES].encode() for run_id in self._run_ids.values()
+        )
 
 
 class SingleNode:

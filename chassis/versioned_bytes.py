@@ -1,27 +1,32 @@
 """Bytes with a version in Valkey: an older value never replaces a newer one.
 
-A value is a letter, eight bytes of version, and the bytes: `v` a value, `?` one
-that is about to change, `x` one that is gone.
+A value is a letter, eight bytes of version, a tag of the server's run, and the bytes:
+`v` a value, `?` one that is about to change, `x` one that is gone. What was written in
+another run, as a snapshot brings it back, may be older than what was changed since: it
+counts as missing.
 """
 
 from collections.abc import Mapping
 from datetime import timedelta
 
 from chassis.valkey import Script, Valkey
+from chassis.valkey_node import TAG_BYTES
 
 _VALUE, _BLOCKED, _GONE = b"v", b"?", b"x"
-_HEAD = 9
+_TAG = 9
+_HEAD = _TAG + TAG_BYTES
 
-# KEYS: one or more. ARGV: milliseconds, then one value for each key. Versions are
-# compared as eight bytes: numbers in Lua are not exact beyond 2^53.
+# KEYS: one or more. ARGV: milliseconds, then one value for each key, without its tag.
+# Versions are compared as eight bytes: numbers in Lua are not exact beyond 2^53.
 WRITE = Script(
     """
+local tag = string.match(redis.call('INFO', 'server'), 'run_id:(%w%w%w%w%w%w%w%w)')
 for index, key in ipairs(KEYS) do
   local value = ARGV[index + 1]
-  local there = redis.call('GETRANGE', key, 0, 8)
+  local there = redis.call('GETRANGE', key, 0, 16)
   local keep = false
-  if #there == 9 then
-    local old, new = string.sub(there, 2), string.sub(value, 2, 9)
+  if string.sub(there, 10) == tag then
+    local old, new = string.sub(there, 2, 9), string.sub(value, 2, 9)
     keep = old > new
     if old == new then
       local kind, by = string.sub(there, 1, 1), string.sub(value, 1, 1)
@@ -29,6 +34,7 @@ for index, key in ipairs(KEYS) do
     end
   end
   if not keep then
+    value = string.sub(value, 1, 9) .. tag .. string.sub(value, 10)
     redis.call('SET', key, value, 'PX', ARGV[1])
   end
 end
@@ -62,9 +68,15 @@ class VersionedBytes:
         """Says that the thing is gone, as of this version."""
         await self._write({key: _packed(_GONE, version)}, ttl)
 
+    def current(self, raw: bytes | None) -> bytes | None:
+        """The value; None when the owner must be asked, or it is gone."""
+        if raw is None or not self._valkey.is_current(raw[_TAG:_HEAD]):
+            return None
+        return self.parse(raw)
+
     @staticmethod
     def parse(raw: bytes | None) -> bytes | None:
-        """The value; None when the owner must be asked, or it is gone."""
+        """The same, of whichever run it is."""
         if raw is None or raw[:1] != _VALUE:
             return None
         return raw[_HEAD:]
@@ -74,7 +86,7 @@ class VersionedBytes:
         """The version of what stands there, whatever it is."""
         if raw is None or len(raw) < _HEAD:
             return None
-        return int.from_bytes(raw[1:_HEAD], "big")
+        return int.from_bytes(raw[1:_TAG], "big")
 
     @staticmethod
     def is_gone(raw: bytes | None) -> bool:

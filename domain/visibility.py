@@ -7,7 +7,7 @@ wire and domain unchanged.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 
 class Visibility(IntEnum):
@@ -27,6 +27,16 @@ class UserState(IntEnum):
     ACTIVE = 1
     SUSPENDED = 2
     DELETED = 3
+
+
+class Denial(Enum):
+    """Why somebody may not see a post: the first reason that applies."""
+
+    UNKNOWN = "the relation to the author is unknown"
+    AUTHOR = "the author is suspended or gone"
+    BLOCK = "one of the two blocks the other"
+    VISIBILITY = "the post is not meant for the viewer"
+    ORIGINAL = "what it shares is gone, or hidden from the viewer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +84,40 @@ def can_view(
     Muting is no matter of permission: it hides in the home feed only, which checks
     it besides.
     """
-    if not _may_see_author(viewer_id, post, relation):
-        return False
-    if not post.share_of:
-        return True
+    return denial(viewer_id, post, relation, original=original) is None
+
+
+def denial(
+    viewer_id: int,
+    post: PostFacts,
+    relation: Relation | None,
+    *,
+    original: tuple[PostFacts, Relation | None] | None = None,
+) -> Denial | None:
+    """The decision of can_view with its reason; None: the viewer may see the post."""
+    reason = _of_author(viewer_id, post, relation)
+    if reason is not None or not post.share_of:
+        return reason
     if original is None or original[0].post_id != post.share_of:
-        return False
-    return _may_see_author(viewer_id, *original)
+        return Denial.ORIGINAL
+    return Denial.ORIGINAL if _of_author(viewer_id, *original) else None
 
 
-def _may_see_author(viewer_id: int, post: PostFacts, relation: Relation | None) -> bool:
+def _of_author(
+    viewer_id: int, post: PostFacts, relation: Relation | None
+) -> Denial | None:
     if viewer_id and viewer_id == post.author_id:
-        return True
-    if relation is None or relation.state != UserState.ACTIVE:
-        return False
+        return None
+    if relation is None:
+        return Denial.UNKNOWN
+    if relation.state != UserState.ACTIVE:
+        return Denial.AUTHOR
     if relation.is_blocking or relation.is_blocked_by:
-        return False
+        return Denial.BLOCK
+    return None if _is_meant_for(post, relation) else Denial.VISIBILITY
+
+
+def _is_meant_for(post: PostFacts, relation: Relation) -> bool:
     if post.visibility == Visibility.PUBLIC:
         return relation.is_following or not relation.is_private
     if post.visibility == Visibility.FOLLOWERS:

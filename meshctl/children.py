@@ -50,6 +50,11 @@ class Child:
         self._running: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now; 0 between two of them."""
+        return 0 if self._running is None else self._running.pid
+
     async def keep_running(self) -> None:
         """Starts it, and starts it again whenever it ends, until stop()."""
         loop = asyncio.get_running_loop()

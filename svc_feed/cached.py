@@ -10,7 +10,7 @@ from chassis.clock import Clock
 
 from domain.visibility import Relation
 
-from .model import Changes, PostId, Relations, UserId, WireBytes
+from .model import Changes, PostId, Profile, Relations, UserId
 from .ports import Graph, People, ReaderGraph
 
 # Nothing near is older than this, whatever the marks say.
@@ -40,6 +40,7 @@ class Freshness:
         self._all = NEVER
         self._posts: dict[PostId, float] = {}
         self._users: dict[UserId, float] = {}
+        self._celebrities = NEVER
 
     def apply(self, changes: Changes) -> None:
         now = self._clock.monotonic()
@@ -53,8 +54,14 @@ class Freshness:
         for user_id in changes.users:
             self._users.pop(user_id, None)
             self._users[user_id] = now
+        if changes.celebrities:
+            self._celebrities = now
         _prune(self._posts, now)
         _prune(self._users, now)
+
+    def wall_ms(self) -> int:
+        """What time it is, in Unix milliseconds."""
+        return int(self._clock.now().timestamp() * 1000)
 
     def now(self) -> float:
         """When a load that starts now was started."""
@@ -75,6 +82,13 @@ class Freshness:
     def knows_user(self, user_id: UserId, loaded_at: float) -> bool:
         """Whether the person is not known to have changed since."""
         return not self._users or loaded_at > self._users.get(user_id, NEVER) + HOLD
+
+    def knows_celebrities(self, loaded_at: float) -> bool:
+        """Whether nobody is known to have begun or ceased to be a celebrity since.
+
+        Told of all readers at once: it is not known whose followers they are.
+        """
+        return loaded_at > self._celebrities + HOLD
 
 
 class Shelf(dict[K, V]):
@@ -111,7 +125,7 @@ class _Kept:
     mark: int
     loaded_at: float
     relations: dict[UserId, tuple[float, Relation]] = field(default_factory=dict)
-    celebrities: frozenset[UserId] | None = None
+    celebrities: tuple[float, frozenset[UserId]] | None = None
 
 
 class CachedGraphs:
@@ -169,11 +183,12 @@ class _Reader:
         return found
 
     async def celebrities(self) -> frozenset[UserId]:
-        if self._kept.celebrities is None:
-            self._kept.celebrities = await self._graph.followed_celebrities(
-                self._viewer
-            )
-        return self._kept.celebrities
+        near = self._kept.celebrities
+        if near is None or not self._freshness.knows_celebrities(near[0]):
+            started = self._freshness.now()
+            asked = await self._graph.followed_celebrities(self._viewer)
+            near = self._kept.celebrities = (started, asked)
+        return near[1]
 
 
 class CachedPeople:
@@ -182,10 +197,10 @@ class CachedPeople:
     def __init__(self, *, people: People, freshness: Freshness, max_users: int) -> None:
         self._people = people
         self._freshness = freshness
-        self._near: Shelf[UserId, tuple[float, WireBytes]] = Shelf(max_items=max_users)
+        self._near: Shelf[UserId, tuple[float, Profile]] = Shelf(max_items=max_users)
 
-    async def profiles(self, ids: Sequence[UserId]) -> Mapping[UserId, WireBytes]:
-        found: dict[UserId, WireBytes] = {}
+    async def profiles(self, ids: Sequence[UserId]) -> Mapping[UserId, Profile]:
+        found: dict[UserId, Profile] = {}
         missing: list[UserId] = []
         since = self._freshness.since(USER_SECONDS)
         for user_id in ids:
@@ -200,7 +215,7 @@ class CachedPeople:
                 missing.append(user_id)
         if missing:
             started = self._freshness.now()
-            for user_id, body in (await self._people.profiles(missing)).items():
-                self._near.put(user_id, (started, body))
-                found[user_id] = body
+            for user_id, profile in (await self._people.profiles(missing)).items():
+                self._near.put(user_id, (started, profile))
+                found[user_id] = profile
         return found

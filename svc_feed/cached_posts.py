@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from chassis import ids as time_ordered
 from chassis.cache import SingleFlight
 from chassis.errors import MeshError
 
-from .cached import Freshness, Shelf
+from .cached import NEVER, Freshness, Shelf
 from .model import Entry, Post, PostId, Record, Stats, UserId
 from .ports import PostCopies, PostRecords
 
@@ -20,13 +21,22 @@ RECORD_STATS_SECONDS = 60.0
 # What a reader of whom nothing is kept did and wrote: kept as soon as they do.
 DID_SECONDS = 60.0
 OWN_SECONDS = 300.0
+# A list of own posts that began later may follow one that was lost: what was posted
+# before it has long been fanned out when it is older.
+YOUNG_LIST_MS = 60_000
+# Celebrities' recent posts: loaded once in this time however many readers ask.
 RECENT_SECONDS = 30.0
-# Celebrities' recent posts while svc_ingest does not answer: late, but not wrong.
+# Then they serve on while one load replaces them, but no longer than that.
+RELOAD_SECONDS = 0.5
+# While svc_ingest does not answer they are late, but not wrong; and it is asked again
+# only after a pause, for which nobody waits.
 STALE_RECENT_SECONDS = 600.0
+RECENT_PAUSE = 2.0
 # Posts that svc_ingest tells of one author at once, at most.
 MOST_RECENT = 50
 
 NOBODY = UserId(0)
+NEVER_LOADED = float("inf")
 
 
 class Sizes(NamedTuple):
@@ -72,6 +82,7 @@ class CachedPosts:
         self._recents: Shelf[UserId, tuple[float, Sequence[Entry]]] = Shelf(
             max_items=sizes.celebrities
         )
+        self._recents_failed_at = NEVER
         self._post_loads: SingleFlight[PostId, Post] = SingleFlight()
         self._recent_loads: SingleFlight[UserId, Sequence[Entry]] = SingleFlight()
 
@@ -129,14 +140,31 @@ class CachedPosts:
                 kept.update((key, record.did) for key, record in records.items())
         return {post_id: kept[post_id] for post_id in ids if post_id in kept}
 
-    async def own(self, viewer: UserId) -> Sequence[Entry]:
+    async def own(
+        self, viewer: UserId, listed: Sequence[Entry] | None
+    ) -> Sequence[Entry]:
         near = self._own.get(viewer)
         if near is not None and self._freshness.is_good(near[0], OWN_SECONDS):
-            return near[1]
-        started = self._freshness.now()
-        recents = await self._records.recents([viewer], limit=MOST_RECENT)
-        self._own.put(viewer, (started, recents[viewer]))
-        return recents[viewer]
+            known = near[1]
+        elif listed is not None and not self._is_young(listed):
+            return listed
+        else:
+            started = self._freshness.now()
+            try:
+                recents = await self._records.recents([viewer], limit=MOST_RECENT)
+            except MeshError:
+                if listed is None:
+                    raise
+                return listed
+            known = recents[viewer]
+            self._own.put(viewer, (started, known))
+        return sorted({*known, *listed}, reverse=True) if listed else known
+
+    def _is_young(self, listed: Sequence[Entry]) -> bool:
+        if not listed:
+            return False
+        began = time_ordered.ms_of(listed[-1].post_id)
+        return began > self._freshness.wall_ms() - YOUNG_LIST_MS
 
     async def recents(
         self, authors: Sequence[UserId], *, before: PostId, limit: int
@@ -158,35 +186,47 @@ class CachedPosts:
     async def _newest(
         self, authors: Iterable[UserId]
     ) -> Mapping[UserId, Sequence[Entry]]:
-        """The newest posts of each author, at most RECENT_SECONDS old."""
+        """The newest posts of each author, at most RECENT_SECONDS old when the load
+        that replaces them begins."""
         now = self._freshness.now()
         found: dict[UserId, Sequence[Entry]] = {}
-        stale: dict[UserId, Sequence[Entry]] = {}
+        due: list[UserId] = []
         missing: list[UserId] = []
+        is_failing = self._recents_failed_at > NEVER
+        is_paused = now - self._recents_failed_at < RECENT_PAUSE
         for author in authors:
             near = self._recents.get(author)
-            if near is not None and now - near[0] <= RECENT_SECONDS:
-                found[author] = near[1]
+            age = NEVER_LOADED if near is None else now - near[0]
+            if near is None or age > STALE_RECENT_SECONDS:
+                missing.append(author)
                 continue
-            missing.append(author)
-            if near is not None and now - near[0] <= STALE_RECENT_SECONDS:
-                stale[author] = near[1]
+            found[author] = near[1]
+            if age >= RECENT_SECONDS and not is_paused:
+                due.append(author)
+                if age >= RECENT_SECONDS + RELOAD_SECONDS and not is_failing:
+                    missing.append(author)
+        if due:
+            self._recent_loads.begin(due, self._load_recents)
         if missing:
             try:
                 found.update(
                     await self._recent_loads.load_many(missing, self._load_recents)
                 )
             except MeshError:
-                if len(stale) < len(missing):
+                if not all(author in found for author in missing):
                     raise
-                found.update(stale)
         return found
 
     async def _load_recents(
         self, authors: Sequence[UserId]
     ) -> dict[UserId, Sequence[Entry]]:
         started = self._freshness.now()
-        loaded = await self._records.recents(authors, limit=MOST_RECENT)
+        try:
+            loaded = await self._records.recents(authors, limit=MOST_RECENT)
+        except MeshError:
+            self._recents_failed_at = self._freshness.now()
+            raise
+        self._recents_failed_at = NEVER
         for author, entries in loaded.items():
             self._recents.put(author, (started, entries))
         return dict(loaded)

@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 
 from chassis.errors import MeshError
 
-from .model import Entry, UserId
+from .model import Entry, Hot, UserId
 from .ports import Generations, HotFeeds, HotTags
 
 # Between two looks at the generation: how long doubts take to reach Valkey.
@@ -41,11 +42,21 @@ class DoubtedHotFeeds:
         except MeshError:
             await self._generations.advance()
 
+    async def look(self, viewer: UserId) -> Hot | None:
+        return await self._hot_feeds.look(viewer)
+
     async def begin(self, viewer: UserId) -> str | None:
         return await self._hot_feeds.begin(viewer)
 
-    async def finish(self, viewer: UserId, build: str, hot: Sequence[Entry]) -> None:
-        await self._hot_feeds.finish(viewer, build, hot)
+    async def finish(
+        self,
+        viewer: UserId,
+        build: str,
+        hot: Hot,
+        *,
+        lasting: timedelta | None = None,
+    ) -> None:
+        await self._hot_feeds.finish(viewer, build, hot, lasting=lasting)
 
 
 class DoubtTeller:

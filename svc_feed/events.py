@@ -6,7 +6,11 @@ nothing, so a crash half-way through a large audience is cured by redelivery.
 
 from __future__ import annotations
 
+from datetime import UTC
+
+from feedmesh.feed.v1.events_pb2 import FanOutContinued, ReachMigrationContinued
 from feedmesh.graph.v1.events_pb2 import (
+    ReachChanged,
     UserBlocked,
     UserDeleted,
     UserFollowed,
@@ -15,8 +19,10 @@ from feedmesh.graph.v1.events_pb2 import (
 from feedmesh.ingest.v1.events_pb2 import PostDeleted, PostPublished, PostUpdated
 from feedmesh.ingest.v1.post_pb2 import VISIBILITY_PRIVATE
 
-from .fan_out import FeedFanOut, FollowChanges
+from .fan_out import FeedFanOut
+from .follow_changes import FollowChanges
 from .model import Entry, PostId, UserId
+from .reach_migration import ReachMigration
 
 
 class FanOut:
@@ -32,6 +38,26 @@ class FanOut:
         await self._fan_out.place(
             Entry(PostId(event.post_id), UserId(event.author_id)),
             for_author_alone=event.visibility == VISIBILITY_PRIVATE,
+        )
+
+
+class FanOutFurther:
+    """Places a post with more of its author's followers, part by part.
+
+    Few at once: the parts of many large audiences take turns.
+    """
+
+    event = FanOutContinued
+    durable = "feed-fan-out-continued"
+    max_in_flight = 8
+
+    def __init__(self, *, fan_out: FeedFanOut) -> None:
+        self._fan_out = fan_out
+
+    async def handle(self, event: FanOutContinued) -> None:
+        await self._fan_out.go_on(
+            Entry(PostId(event.post_id), UserId(event.author_id)),
+            after=UserId(event.after_follower_id),
         )
 
 
@@ -95,7 +121,9 @@ class Unfollow:
 
     async def handle(self, event: UserUnfollowed) -> None:
         await self._follows.unfollow(
-            UserId(event.follower_id), UserId(event.followee_id)
+            UserId(event.follower_id),
+            UserId(event.followee_id),
+            at=event.envelope.occurred_at.ToDatetime(UTC),
         )
 
 
@@ -109,7 +137,11 @@ class Block:
         self._follows = follows
 
     async def handle(self, event: UserBlocked) -> None:
-        await self._follows.block(UserId(event.blocker_id), UserId(event.blocked_id))
+        await self._follows.block(
+            UserId(event.blocker_id),
+            UserId(event.blocked_id),
+            at=event.envelope.occurred_at.ToDatetime(UTC),
+        )
 
 
 class Erase:
@@ -123,3 +155,42 @@ class Erase:
 
     async def handle(self, event: UserDeleted) -> None:
         await self._follows.erase(UserId(event.user_id))
+
+
+class ChangeReach:
+    """Places what was not, when readers are to pull an author no more."""
+
+    event = ReachChanged
+    durable = "feed-reach"
+
+    def __init__(self, *, migration: ReachMigration) -> None:
+        self._migration = migration
+
+    async def handle(self, event: ReachChanged) -> None:
+        author, version = UserId(event.user_id), event.envelope.aggregate_version
+        if event.is_celebrity:
+            await self._migration.pulled(author, version)
+            return
+        since = event.pulled_since.ToDatetime(UTC)
+        await self._migration.pushed(
+            author,
+            version,
+            pulled_since=since if event.HasField("pulled_since") else None,
+        )
+
+
+class ChangeReachFurther:
+    """Does so for more of the followers, page by page."""
+
+    event = ReachMigrationContinued
+    durable = "feed-reach-continued"
+
+    def __init__(self, *, migration: ReachMigration) -> None:
+        self._migration = migration
+
+    async def handle(self, event: ReachMigrationContinued) -> None:
+        await self._migration.go_on(
+            UserId(event.user_id),
+            event.reach_version,
+            after=UserId(event.after_follower_id),
+        )

@@ -1,83 +1,40 @@
-"""What happens to feeds when people post, follow, block and leave.
+"""What happens to feeds when people post and delete posts.
 
-Every method may be repeated: redelivery of its event changes nothing more. The index
-is written first, then the hot feeds; a failure in between is cured by redelivery.
+A large audience is cut into parts: a part is placed, what is left is appended to the
+outbox, and the event is acknowledged. So a worker that dies goes on with the part it
+was at, and each part queues behind what came meanwhile. Every method may be repeated:
+redelivery of its event changes nothing more. The index is written first, then the hot
+feeds; a failure in between is cured by redelivery.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from contextlib import aclosing
+from dataclasses import dataclass
 
-from chassis import ids
-from chassis.clock import Clock
+from .model import BELOW_ALL, Entry, Placed, UserId
+from .ports import Continuations, FanOutWatch, FeedIndex, Graph, HotFeeds
 
-from .model import Entry, PostId, UserId
-from .ports import FeedIndex, Graph, HotFeeds, PostRecords
+NOBODY = UserId(BELOW_ALL)
 
-BACKFILL_AGE = timedelta(hours=24)
-BACKFILL_POSTS = 50
+
+@dataclass(slots=True)
+class _Progress:
+    """How far one part of a fan-out came."""
+
+    last: UserId = NOBODY
+    rows: int = 0
+    passed_over: int = 0
+    is_last: bool = True
+
+    @property
+    def placed(self) -> Placed:
+        return Placed(self.rows, self.passed_over, self.is_last)
 
 
 class FeedFanOut:
     """Places posts in the feeds of those who follow their author."""
-
-    def __init__(
-        self, *, index: FeedIndex, hot_feeds: HotFeeds, graph: Graph, in_flight: int
-    ) -> None:
-        """`in_flight`: pages of followers written at the same time for one post."""
-        self._index = index
-        self._hot_feeds = hot_feeds
-        self._graph = graph
-        self._in_flight = in_flight
-
-    async def place(self, entry: Entry, *, for_author_alone: bool) -> None:
-        """Places a post in its author's feed, and in those of their followers.
-
-        Posts of celebrities are not fanned out: readers pull them.
-        """
-        if for_author_alone:
-            await self._place([entry.author_id], entry)
-            return
-        permits = asyncio.Semaphore(self._in_flight)
-        try:
-            async with asyncio.TaskGroup() as group:
-                async for page in self._audience(entry.author_id):
-                    await permits.acquire()
-                    task = group.create_task(self._place(page, entry))
-                    task.add_done_callback(lambda _: permits.release())
-        except ExceptionGroup as failures:
-            # One reason will do: the event comes again as a whole.
-            raise failures.exceptions[0] from failures
-
-    async def withdraw(self, entry: Entry) -> None:
-        """Takes a deleted post out of the index.
-
-        Tidying up, no more: a deleted post is not shown whatever the index says, so
-        neither hot feeds nor feeds of people who unfollowed since are searched.
-        """
-        async for page in self._audience(entry.author_id):
-            await self._index.remove_post(page, entry.post_id)
-
-    async def _place(self, viewers: list[UserId], entry: Entry) -> None:
-        await self._index.add(viewers, entry)
-        await self._hot_feeds.append(viewers, entry)
-
-    async def _audience(self, author: UserId) -> AsyncIterator[list[UserId]]:
-        """Whose feeds hold the author's posts, in pages; the author is on the first."""
-        own = [author]
-        reach = await self._graph.reach(author)
-        if reach.follower_count and not reach.is_celebrity:
-            async for page in self._graph.followers(author):
-                yield own + page
-                own = []
-        if own:
-            yield own
-
-
-class FollowChanges:
-    """Brings a reader's feed in line with whom they follow."""
 
     def __init__(
         self,
@@ -85,54 +42,105 @@ class FollowChanges:
         index: FeedIndex,
         hot_feeds: HotFeeds,
         graph: Graph,
-        records: PostRecords,
-        clock: Clock,
+        continuations: Continuations,
+        watch: FanOutWatch,
+        in_flight: int,
+        part: int,
     ) -> None:
+        """`in_flight`: pages of followers written at the same time, for all posts.
+
+        `part`: followers of one author who are served before others have their turn.
+        """
         self._index = index
         self._hot_feeds = hot_feeds
         self._graph = graph
-        self._records = records
-        self._clock = clock
+        self._continuations = continuations
+        self._watch = watch
+        # First come, first served, a page each: no post waits for all of another.
+        self._permits = asyncio.Semaphore(in_flight)
+        self._part = part
 
-    async def follow(self, follower: UserId, followee: UserId) -> None:
-        """Fills in what the followed person posted lately.
+    async def place(self, entry: Entry, *, for_author_alone: bool) -> None:
+        """Places a post in its author's feed, and with the first of their followers.
 
-        Does nothing when the follow has ended since: events of one edge may come in
-        any order, and the graph knows how it ended.
+        Posts of authors who are not fanned out are placed with the author alone:
+        readers pull them. That is decided here once; what of the audience is left
+        when the author's reach changes is served all the same.
         """
-        if not await self._is_following(follower, followee):
-            return
-        reach = await self._graph.reach(followee)
-        if reach.is_celebrity:
-            return
-        since = ids.floor_of(self._clock.now() - BACKFILL_AGE)
-        recents = await self._records.recents(
-            [followee], after=PostId(since), limit=BACKFILL_POSTS
-        )
-        if recents[followee]:
-            await self._index.fill(follower, recents[followee])
-            await self._hot_feeds.forget([follower])
+        done = _Progress()
+        if not for_author_alone and await self._is_wide(entry.author_id):
+            await self._serve(entry, done, own=[entry.author_id])
+        else:
+            await self._place([entry.author_id], entry, done)
+        self._watch.placed(entry.post_id, done.placed)
 
-    async def unfollow(self, follower: UserId, followee: UserId) -> None:
-        """Takes the person's posts out, and back in if they are followed again.
+    async def go_on(self, entry: Entry, *, after: UserId) -> None:
+        """Places a post with the next of its author's followers."""
+        done = _Progress(last=after)
+        await self._serve(entry, done, own=[])
+        self._watch.placed(entry.post_id, done.placed)
 
-        Asked after the removal, so that a follow of meanwhile is seen here or comes
-        with an event of its own.
+    async def withdraw(self, entry: Entry) -> None:
+        """Takes a deleted post out of the index.
+
+        Tidying up, no more: a deleted post is not shown whatever the index says, so
+        neither hot feeds nor feeds of people who unfollowed since are searched.
         """
-        await self._index.remove_author(follower, followee)
-        await self._hot_feeds.forget([follower])
-        await self.follow(follower, followee)
+        author = entry.author_id
+        await self._index.remove_post([author], entry.post_id)
+        if await self._is_wide(author):
+            async with aclosing(self._graph.followers(author, after=NOBODY)) as pages:
+                async for page in pages:
+                    await self._index.remove_post(page, entry.post_id)
 
-    async def block(self, blocker: UserId, blocked: UserId) -> None:
-        """Takes each one's posts out of the other's feed."""
-        await self.unfollow(blocker, blocked)
-        await self.unfollow(blocked, blocker)
+    async def _is_wide(self, author: UserId) -> bool:
+        reach = await self._graph.reach(author)
+        return reach.is_fanned_out and reach.follower_count > 0
 
-    async def erase(self, user: UserId) -> None:
-        """Takes out a deleted person's feed, and their posts everywhere."""
-        await self._index.erase(user)
-        await self._hot_feeds.forget([user])
+    async def _serve(self, entry: Entry, done: _Progress, *, own: list[UserId]) -> None:
+        """One part of the followers after `done.last`, and the author first.
 
-    async def _is_following(self, follower: UserId, followee: UserId) -> bool:
-        relations = await self._graph.relations(follower, [followee])
-        return followee in relations and relations[followee].is_following
+        What is left after them goes to the outbox.
+        """
+        left = self._part
+        try:
+            async with (
+                asyncio.TaskGroup() as group,
+                aclosing(
+                    self._graph.followers(entry.author_id, after=done.last)
+                ) as pages,
+            ):
+                async for page in pages:
+                    some = page[:left]
+                    await self._start(group, own + some, entry, done)
+                    own, done.last = [], some[-1]
+                    left -= len(some)
+                    if not left:
+                        break
+                if own:
+                    await self._start(group, own, entry, done)
+        except ExceptionGroup as failures:
+            # One reason will do: the event comes again as a whole.
+            raise failures.exceptions[0] from failures
+        if not left:
+            await self._continuations.fan_out(entry, after=done.last)
+            done.is_last = False
+
+    async def _start(
+        self,
+        group: asyncio.TaskGroup,
+        viewers: list[UserId],
+        entry: Entry,
+        done: _Progress,
+    ) -> None:
+        await self._permits.acquire()
+        task = group.create_task(self._place(viewers, entry, done))
+        task.add_done_callback(lambda _: self._permits.release())
+
+    async def _place(
+        self, viewers: list[UserId], entry: Entry, done: _Progress
+    ) -> None:
+        rows = await self._index.add(viewers, entry)
+        await self._hot_feeds.append(viewers, entry)
+        done.rows += rows
+        done.passed_over += len(viewers) - rows

@@ -22,16 +22,29 @@ class Malformed(ValueError):
     """Bytes that are not a message."""
 
 
-def varint(value: int) -> bytes:
-    """A non-negative number in base 128, low groups first."""
-    if value < 0x80:
-        return bytes((value,))
+def _varint(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+# Two groups at a time: as a number that ends there, and as one that goes on.
+_LAST = [_varint(value) for value in range(1 << 14)]
+_MORE = [bytes((value & 0x7F | 0x80, value >> 7 | 0x80)) for value in range(1 << 14)]
+
+
+def varint(value: int) -> bytes:
+    """A non-negative number in base 128, low groups first."""
+    if value < 1 << 14:
+        return _LAST[value]
+    out = b""
+    while value >= 1 << 14:
+        out += _MORE[value & 0x3FFF]
+        value >>= 14
+    return out + _LAST[value]
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:

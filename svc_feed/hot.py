@@ -1,4 +1,4 @@
-"""Valkey, as svc_feed uses it: hot feeds, and what a page reads at its start.
+"""Hot feeds in Valkey.
 
 A hot feed is a head of 16 bytes, its floor and its tag, and packed entries in order of
 arrival. The tag names the life of Valkey (its run id) and the generation that it was
@@ -13,32 +13,17 @@ import asyncio
 import hashlib
 import secrets
 import struct
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib import resources
+from operator import neg
+from typing import cast, overload
 
 from chassis import packed
-from chassis.errors import MeshError
-from chassis.freshness import (
-    ChangeLog,
-    ChangeLogReader,
-    RecentList,
-    VersionedBytes,
-    VersionMarks,
-)
 from chassis.valkey import Script, Valkey
 
-from . import frames
-from .model import (
-    Changes,
-    Entry,
-    Glance,
-    Hot,
-    Post,
-    PostId,
-    Stats,
-    UserId,
-)
+from .model import Entry, Hot, PostId, UserId
 
 GENERATION_KEY = "hot:generation"
 
@@ -58,18 +43,6 @@ BEGIN = Script((_LUA / "begin_hot.lua").read_text())
 FINISH = Script((_LUA / "finish_hot.lua").read_text())
 BELIEVE = Script((_LUA / "believe_hot.lua").read_text())
 
-# An entry that names nothing.
-NO_CHANGE = "-"
-
-UNREACHABLE = Glance(
-    hot=None,
-    mark=None,
-    own=None,
-    did=None,
-    changes=Changes(is_reset=True),
-    is_reachable=False,
-)
-
 
 def hot_key(viewer: UserId) -> str:
     """Where a reader's hot feed is; all keys of one reader share a slot."""
@@ -79,8 +52,11 @@ def hot_key(viewer: UserId) -> str:
 class HotTag:
     """The tag of hot feeds that may be believed now, as last heard from Valkey."""
 
-    def __init__(self, *, valkey: Valkey) -> None:
+    def __init__(self, *, valkey: Valkey, bulk: Valkey) -> None:
+        """`bulk` is back sooner than `valkey` after an outage: what is not to be
+        believed any more is told before it is read."""
         self._valkey = valkey
+        self._bulk = bulk
         self._heard: tuple[str, bytes | None] | None = None
         self._tag = b""
 
@@ -95,7 +71,7 @@ class HotTag:
         return self._tag
 
     async def believe(self, generation: int) -> None:
-        await self._valkey.call(BELIEVE, [GENERATION_KEY], [generation])
+        await self._bulk.call(BELIEVE, [GENERATION_KEY], [generation])
 
     async def now(self) -> bytes:
         """The tag, asking if nothing was heard yet."""
@@ -154,127 +130,69 @@ class ValkeyHotFeeds:
         )
         return build.hex() if is_ours else None
 
-    async def finish(self, viewer: UserId, build: str, hot: Sequence[Entry]) -> None:
-        is_whole = len(hot) < self._window
-        floor = 0 if is_whole else hot[-1].post_id - 1
+    async def finish(
+        self,
+        viewer: UserId,
+        build: str,
+        hot: Hot,
+        *,
+        lasting: timedelta | None = None,
+    ) -> None:
         await self._valkey.call(
             FINISH,
             [hot_key(viewer)],
             [
                 bytes.fromhex(build),
-                _FLOOR.pack(floor) + await self._tag.now(),
-                packed.pack(reversed(hot)),
-                int(self._ttl.total_seconds()),
+                _FLOOR.pack(hot.floor) + await self._tag.now(),
+                packed.pack(reversed(hot.entries)),
+                int((lasting or self._ttl).total_seconds()),
             ],
         )
 
     async def forget(self, viewers: Sequence[UserId]) -> None:
         await self._valkey.delete(*map(hot_key, viewers))
 
+    async def look(self, viewer: UserId) -> Hot | None:
+        raw, generation = await self._valkey.read([hot_key(viewer), GENERATION_KEY])
+        return unpacked(raw, self._tag.hear(generation))
+
+
+class PackedEntries(Sequence[Entry]):
+    """Entries, newest first, of which a page wants one in ten: made when asked for."""
+
+    __slots__ = ("_authors", "_ids")
+
+    def __init__(self, authors: Mapping[PostId, UserId], floor: PostId) -> None:
+        """`authors` by post; posts at and below the floor are left out."""
+        ids = sorted(authors, reverse=True)
+        self._ids = ids[: bisect_left(ids, -floor, key=neg)] if floor else ids
+        self._authors = authors
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, at: int) -> Entry: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Entry]: ...
+    def __getitem__(self, at: int | slice) -> Entry | list[Entry]:
+        if isinstance(at, slice):
+            authors = self._authors
+            return [Entry(post_id, authors[post_id]) for post_id in self._ids[at]]
+        post_id = self._ids[at]
+        return Entry(post_id, self._authors[post_id])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
 
 def unpacked(raw: bytes | None, tag: bytes) -> Hot | None:
     """A hot feed, if it is built and its tag is the one to be believed."""
     if raw is None or raw[8:HEAD_BYTES] != tag:
         return None
-    (floor,) = _FLOOR.unpack_from(raw)
-    entries = packed.unpack(raw[HEAD_BYTES:])
-    if floor:
-        entries = [entry for entry in entries if entry[0] > floor]
-    return Hot([Entry(PostId(a), UserId(b)) for a, b in entries], PostId(floor))
-
-
-class ValkeyGlances:
-    """Glances: hot feed, version mark, head of the change log, own posts and actions
-    of one reader, in one round trip that concurrent pages share."""
-
-    def __init__(
-        self,
-        *,
-        valkey: Valkey,
-        tag: HotTag,
-        marks: VersionMarks,
-        log: ChangeLog,
-        reader: ChangeLogReader,
-        own: RecentList,
-        copies: VersionedBytes,
-    ) -> None:
-        self._valkey = valkey
-        self._tag = tag
-        self._marks = marks
-        self._log = log
-        self._reader = reader
-        self._own = own
-        self._copies = copies
-
-    async def take(self, viewer: UserId) -> Glance:
-        keys = [
-            hot_key(viewer),
-            self._marks.key(viewer),
-            self._own.key(viewer),
-            f"did:{{{viewer}}}",
-            GENERATION_KEY,
-            self._log.head_key,
-        ]
-        try:
-            hot, mark, own, did, generation, head = await self._valkey.read(keys)
-            if head is None:
-                # Nothing ever changed, or the log is lost: it starts anew, so that
-                # pages from now on can tell.
-                await self._log.append([NO_CHANGE])
-            changes = await self._reader.apply(head, self._valkey.epoch())
-        except MeshError:
-            return UNREACHABLE
-        return Glance(
-            hot=unpacked(hot, self._tag.hear(generation)),
-            mark=self._marks.parse(mark),
-            own=None if own is None else self._own_entries(viewer, own),
-            did=self._did(did),
-            changes=_changes(changes.entries, is_reset=changes.reset),
-        )
-
-    def _own_entries(self, viewer: UserId, raw: bytes) -> list[Entry]:
-        return [Entry(PostId(one), viewer) for one in self._own.unpack(raw)]
-
-    def _did(self, raw: bytes | None) -> Mapping[PostId, int] | None:
-        body = self._copies.parse(raw)
-        if body is None:
-            return None
-        return {PostId(post_id): flags for post_id, flags in packed.unpack(body)}
-
-
-class ValkeyPostCopies:
-    """PostCopies: what svc_ingest keeps in Valkey."""
-
-    def __init__(self, *, valkey: Valkey, copies: VersionedBytes) -> None:
-        self._valkey = valkey
-        self._copies = copies
-
-    async def posts(self, ids: Sequence[PostId]) -> Mapping[PostId, Post]:
-        found: dict[PostId, Post] = {}
-        bodies = await self._read("p", ids)
-        for post_id, body in bodies.items():
-            facts = frames.post_facts(body)
-            found[post_id] = Post(facts, body, frames.nested(1, body))
-        return found
-
-    async def stats(self, ids: Sequence[PostId]) -> Mapping[PostId, Stats]:
-        return {
-            post_id: Stats(*frames.stats_counts(body), frames.nested(3, body))
-            for post_id, body in (await self._read("s", ids)).items()
-        }
-
-    async def _read(self, prefix: str, ids: Sequence[PostId]) -> dict[PostId, bytes]:
-        values = await self._valkey.read([f"{prefix}:{post_id}" for post_id in ids])
-        bodies = zip(ids, map(self._copies.parse, values), strict=True)
-        return {post_id: body for post_id, body in bodies if body is not None}
-
-
-def _changes(entries: Sequence[str], *, is_reset: bool) -> Changes:
-    posts, users = [], []
-    for entry in entries:
-        kind, _, number = entry.partition(":")
-        if kind == "p":
-            posts.append(PostId(int(number)))
-        elif kind == "u":
-            users.append(UserId(int(number)))
-    return Changes(posts, users, is_reset)
+    floor = PostId(_FLOOR.unpack_from(raw)[0])
+    authors = cast("Mapping[PostId, UserId]", packed.table(raw[HEAD_BYTES:]))
+    return Hot(PackedEntries(authors, floor), floor)

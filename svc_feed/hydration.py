@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chassis.errors import DeadlineExceeded, Unavailable
 
-from .model import Candidate, Post, PostId, Relations, Stats, UserId, WireBytes
+from .model import Candidate, Post, PostId, Profile, Relations, Stats, UserId
 from .ports import People, Posts, ReaderGraph
 
 
@@ -27,7 +27,7 @@ class Trimmings:
 
     stats: Mapping[PostId, Stats]
     did: Mapping[PostId, int]
-    profiles: Mapping[UserId, WireBytes] | None
+    profiles: Mapping[UserId, Profile] | None
     """None: profiles could not be read."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 from feedmesh.graph.v1 import graph_pb2, graph_pb2_grpc, user_pb2, user_pb2_grpc
 from feedmesh.ingest.v1 import post_pb2, post_pb2_grpc
@@ -24,15 +24,17 @@ from .model import (
     SHARED,
     Candidate,
     Entry,
+    Followee,
     Post,
     PostId,
+    Profile,
+    Ranking,
     Reach,
     Record,
     Relations,
     Score,
     Stats,
     UserId,
-    WireBytes,
 )
 
 # What the contract lets one call ask for.
@@ -82,14 +84,52 @@ class GraphPeer:
 
     async def reach(self, author: UserId) -> Reach:
         answer = await self._stub.GetReach(graph_pb2.GetReachRequest(user_id=author))
-        return Reach(answer.follower_count, answer.is_celebrity)
+        return Reach(
+            answer.follower_count,
+            answer.is_celebrity,
+            answer.is_fanned_out,
+            answer.following_count,
+        )
 
-    async def followers(self, author: UserId) -> AsyncIterator[list[UserId]]:
+    async def followers(
+        self, author: UserId, *, after: UserId
+    ) -> AsyncGenerator[list[UserId]]:
         pages = self._stub.StreamFollowers(
-            graph_pb2.StreamFollowersRequest(user_id=author)
+            graph_pb2.StreamFollowersRequest(user_id=author, after_user_id=after)
+        )
+        try:
+            async for page in pages:
+                yield list(map(UserId, page.follower_ids))
+        finally:
+            # Whoever has enough closes this, and svc_graph reads no further.
+            pages.cancel()
+
+    async def followee(self, viewer: UserId, author: UserId) -> Followee | None:
+        pages = self._stub.StreamFollowing(
+            graph_pb2.StreamFollowingRequest(
+                user_id=viewer, after_user_id=author - 1, page_size=1
+            )
+        )
+        try:
+            async for page in pages:
+                found = _followees(page)[0]
+                return found if found.user_id == author else None
+        finally:
+            pages.cancel()
+        return None
+
+    async def following(self, viewer: UserId) -> AsyncIterator[list[Followee]]:
+        pages = self._stub.StreamFollowing(
+            graph_pb2.StreamFollowingRequest(user_id=viewer)
         )
         async for page in pages:
-            yield list(map(UserId, page.follower_ids))
+            yield _followees(page)
+
+    async def complete_reach_change(self, author: UserId, version: int) -> bool:
+        answer = await self._stub.CompleteReachChange(
+            graph_pb2.CompleteReachChangeRequest(user_id=author, reach_version=version)
+        )
+        return answer.is_completed
 
 
 class PeoplePeer:
@@ -98,14 +138,21 @@ class PeoplePeer:
     def __init__(self, *, stub: user_pb2_grpc.UserServiceAsyncStub) -> None:
         self._stub = stub
 
-    async def profiles(self, ids: Sequence[UserId]) -> Mapping[UserId, WireBytes]:
-        found: dict[UserId, WireBytes] = {}
+    async def profiles(self, ids: Sequence[UserId]) -> Mapping[UserId, Profile]:
+        found: dict[UserId, Profile] = {}
         for start in range(0, len(ids), MOST_USERS):
             answer = await self._stub.BatchGetUsers(
                 user_pb2.BatchGetUsersRequest(user_ids=ids[start : start + MOST_USERS])
             )
+            counts = {
+                user.user_id: stats.follower_count
+                for user, stats in zip(answer.users, answer.stats, strict=False)
+            }
             for user in answer.users:
-                found[UserId(user.user_id)] = user.SerializeToString()
+                body = user.SerializeToString()
+                found[UserId(user.user_id)] = Profile(
+                    body, frames.nested(2, body), counts.get(user.user_id, 0)
+                )
         return found
 
 
@@ -181,7 +228,7 @@ class RankPeer:
         viewer: UserId,
         candidates: Sequence[Candidate],
         stats: Mapping[PostId, Stats],
-    ) -> Sequence[tuple[PostId, Score]]:
+    ) -> Ranking:
         if self._in_flight >= self._most_in_flight:
             raise ResourceExhausted("OVERLOADED", "too many pages wait for ranking")
         request = _rank_request(
@@ -194,7 +241,7 @@ class RankPeer:
             answer = error.answer
         finally:
             self._in_flight -= 1
-        return _hint(candidates, answer)
+        return _ranking(candidates, answer)
 
     async def _ask(self, request: rank_pb2.RankRequest) -> rank_pb2.RankResponse:
         answer = await self._stub.Rank(request, timeout=self._seconds)
@@ -209,6 +256,15 @@ class _UnsoundError(Exception):
     def __init__(self, answer: rank_pb2.RankResponse) -> None:
         super().__init__("the ranking is no permutation, or its scores are no numbers")
         self.answer = answer
+
+
+def _followees(page: graph_pb2.StreamFollowingResponse) -> list[Followee]:
+    return [
+        Followee(UserId(user_id), since_ms, is_celebrity)
+        for user_id, since_ms, is_celebrity in zip(
+            page.followee_ids, page.follow_times_ms, page.are_celebrities, strict=True
+        )
+    ]
 
 
 def _record(record: post_pb2.PostRecord) -> Record:
@@ -230,7 +286,7 @@ def _record(record: post_pb2.PostRecord) -> Record:
             stats.like_count,
             stats.comment_count,
             stats.share_count,
-            frames.nested(3, stats.SerializeToString()),
+            stats.SerializeToString(),
         ),
         did=LIKED * record.viewer.liked | SHARED * record.viewer.shared,
     )
@@ -266,21 +322,21 @@ def is_sound(answer: rank_pb2.RankResponse, size: int) -> bool:
     )
 
 
-def _hint(
-    candidates: Sequence[Candidate], answer: rank_pb2.RankResponse
-) -> list[tuple[PostId, Score]]:
+def _ranking(candidates: Sequence[Candidate], answer: rank_pb2.RankResponse) -> Ranking:
     """What can be made of an answer that nobody vouches for."""
-    size, names = len(candidates), list(answer.term_names)
-    scores, terms = list(answer.scores), list(answer.terms)
-    hint = []
-    for index in answer.order:
-        if 0 <= index < size:
-            row = terms[index * len(names) : (index + 1) * len(names)]
-            value = scores[index] if index < len(scores) else 0.0
-            hint.append(
-                (
-                    candidates[index].post_id,
-                    Score(value, list(zip(names, row, strict=False))),
-                )
-            )
-    return hint
+    size = len(candidates)
+    order = [candidates[at].post_id for at in answer.order if 0 <= at < size]
+
+    def score(post_id: PostId) -> Score | None:
+        # A page shows scores only when asked to, and a fifth of the window.
+        place = next(
+            (at for at, one in enumerate(candidates) if one.post_id == post_id), size
+        )
+        if place not in answer.order:
+            return None
+        names = answer.term_names
+        terms = answer.terms[place * len(names) : (place + 1) * len(names)]
+        value = answer.scores[place] if place < len(answer.scores) else 0.0
+        return Score(value, list(zip(names, terms, strict=False)))
+
+    return Ranking(order, score)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from .model import (
     ABOVE_ALL,
     BELOW_ALL,
+    Audited,
     Candidate,
     Changes,
     Entry,
+    FeedQuery,
+    Followee,
     Glance,
+    Hot,
+    Order,
+    Page,
+    Placed,
     Post,
     PostId,
+    Profile,
+    Ranking,
     Reach,
+    ReachMove,
+    ReaderState,
     Record,
     Relations,
-    Score,
     Stats,
     UserId,
-    WireBytes,
 )
 
 
@@ -31,8 +41,19 @@ class FeedIndex(Protocol):
     Unavailable when the record does not answer.
     """
 
-    async def add(self, viewers: Sequence[UserId], entry: Entry) -> None:
-        """Places one post in many feeds. Not atomic: repeat it after a failure."""
+    async def add(self, viewers: Sequence[UserId], entry: Entry) -> int:
+        """Places one post in many feeds; answers how many did not hold it before.
+
+        Passes over readers who pull, and over those who are idle, IDLE_MARGIN later
+        than their own reads do, but never over the author. Not atomic: repeat it
+        after a failure.
+        """
+        ...
+
+    async def add_all(
+        self, viewers: Sequence[UserId], entries: Sequence[Entry]
+    ) -> None:
+        """As `add`, for several posts of one author."""
         ...
 
     async def fill(self, viewer: UserId, entries: Sequence[Entry]) -> None:
@@ -48,8 +69,19 @@ class FeedIndex(Protocol):
         """
         ...
 
-    async def remove_author(self, viewer: UserId, author: UserId) -> None:
-        """Takes all posts of an author out of one feed."""
+    async def remove_author(
+        self,
+        viewer: UserId,
+        author: UserId,
+        *,
+        before: PostId = ABOVE_ALL,
+        keeping: Sequence[PostId] = (),
+    ) -> None:
+        """Takes posts of an author out of one feed, but for those to be kept."""
+        ...
+
+    async def remove(self, viewer: UserId, posts: Sequence[PostId]) -> None:
+        """Takes many posts out of one feed."""
         ...
 
     async def remove_post(self, viewers: Sequence[UserId], post: PostId) -> None:
@@ -61,6 +93,54 @@ class FeedIndex(Protocol):
 
         Looks at every row, slice by slice; repeat it after a failure.
         """
+        ...
+
+
+class Readers(Protocol):
+    """Who reads, and for whom posts are placed. All methods raise Unavailable.
+
+    A reader of whom nothing is kept counts as having read when their account was
+    made, and as having a whole index.
+    """
+
+    async def touch(self, viewer: UserId) -> ReaderState:
+        """Notes that the reader reads now; answers when they read before.
+
+        Committed when it returns: whatever is placed from then on is placed for this
+        reader. One who was idle, as `is_idle` tells, is not whole any more, and the
+        answer says so. Of two at once, one sees the other's.
+        """
+        ...
+
+    async def state(self, viewer: UserId) -> ReaderState:
+        """What is noted. Changes nothing."""
+        ...
+
+    def is_idle(self, viewer: UserId, state: ReaderState) -> bool:
+        """Whether the reader has not read for so long that fan-out passes over them.
+
+        Fan-out does IDLE_MARGIN later.
+        """
+        ...
+
+    async def set_pulls(self, viewer: UserId, pulls: bool) -> None:
+        """From now on nothing is placed for the reader, or everything is.
+
+        To have it placed again: set_whole(False) first, so that the next read
+        rebuilds what was not placed.
+        """
+        ...
+
+    async def set_whole(self, viewer: UserId, is_whole: bool) -> None:
+        """Notes that the index holds what it should, or that it does not."""
+        ...
+
+    async def next_after(self, viewer: UserId) -> UserId | None:
+        """Who of those of whom something is kept has the next higher id, if any."""
+        ...
+
+    async def tiers(self) -> Mapping[str, int]:
+        """How many readers are hot, warm and cold. Looks at every row."""
         ...
 
 
@@ -85,16 +165,120 @@ class HotFeeds(Protocol):
         """
         ...
 
-    async def finish(self, viewer: UserId, build: str, hot: Sequence[Entry]) -> None:
-        """Puts what the index held below what was appended meanwhile.
+    async def finish(
+        self,
+        viewer: UserId,
+        build: str,
+        hot: Hot,
+        *,
+        lasting: timedelta | None = None,
+    ) -> None:
+        """Puts what was found below what was appended meanwhile.
 
-        `hot` is newest first and as long as the window, or all there is. Does nothing
-        when the build was forgotten.
+        It is kept for its usual time, or as long as told. Does nothing when the build
+        was forgotten.
         """
         ...
 
     async def forget(self, viewers: Sequence[UserId]) -> None:
         """Drops hot feeds and builds under way; the next read builds anew."""
+        ...
+
+    async def look(self, viewer: UserId) -> Hot | None:
+        """One as a page reads it; None: there is none, or it is being built."""
+        ...
+
+
+class AuditWatch(Protocol):
+    """Hears what audits found."""
+
+    def audited(self, audited: Audited) -> None:
+        """A reader's index was audited by the sampler."""
+        ...
+
+    def repaired(self, missing: int) -> None:
+        """So many posts were missed by a reader, and placed."""
+        ...
+
+
+class Trail(Protocol):
+    """Who did what to whose feed. Rows are added and never changed."""
+
+    async def record(self, *, who: str, what: str, target: str, outcome: str) -> None:
+        """Adds one row. Raises Unavailable."""
+        ...
+
+
+class Continuations(Protocol):
+    """Work that is cut into parts: what is left comes back as an event."""
+
+    async def fan_out(self, entry: Entry, *, after: UserId) -> None:
+        """The post is to be placed with followers above `after`. Raises Unavailable."""
+        ...
+
+
+class ReachMoves(Protocol):
+    """How far the posts of authors who were pulled are placed. Raises Unavailable."""
+
+    async def note(
+        self, author: UserId, version: int, *, placed_since: datetime | None
+    ) -> ReachMove:
+        """Notes a change of reach, unless a newer one is noted; answers the newest.
+
+        Noting it again changes nothing: what was placed since is not forgotten.
+        """
+        ...
+
+    async def last(self, author: UserId) -> ReachMove | None:
+        """The newest change; None: there was none."""
+        ...
+
+    async def advance(self, author: UserId, version: int, *, after: UserId) -> None:
+        """Followers up to `after` hold the posts; the rest comes back as an event.
+
+        Both or neither. Does nothing when a newer change is noted, or when others
+        have come as far.
+        """
+        ...
+
+    async def finish(self, author: UserId, version: int) -> None:
+        """All followers hold them."""
+        ...
+
+
+class FanOutWatch(Protocol):
+    """Hears how fan-out goes."""
+
+    def placed(self, post: PostId, placed: Placed) -> None:
+        """One part of the audience was served."""
+        ...
+
+
+class Feeds(Protocol):
+    """Pages, and what waits above them."""
+
+    async def page(self, query: FeedQuery) -> Page:
+        """One page. Raises InvalidArgument, Unavailable."""
+        ...
+
+    async def new_post_count(self, viewer: UserId, *, min_graph_version: int) -> int:
+        """Posts newer than the last top, up to 100. Raises Unavailable."""
+        ...
+
+
+class ColdWatch(Protocol):
+    """Hears what it took to make a feed from graph and posts."""
+
+    def took(self, kind: str, seconds: float, *, is_done: bool) -> None:
+        """`kind`: pull, first (of a rebuild, while a page waits), rest, asked."""
+        ...
+
+
+class Repairs(Protocol):
+    """Looks after indexes that were read, in the background."""
+
+    def notice(self, viewer: UserId) -> None:
+        """The reader's feed was built. Never raises, never waits."""
         ...
 
 
@@ -124,8 +308,23 @@ class HotTags(Protocol):
 class Glances(Protocol):
     """The one round trip to Valkey at the start of a page."""
 
-    async def take(self, viewer: UserId) -> Glance:
-        """Never raises for a Valkey that does not answer: the glance says so."""
+    async def take(self, viewer: UserId, *, refreshing: Order | None = None) -> Glance:
+        """Never raises for a Valkey that does not answer: the glance says so.
+
+        `refreshing`: the order of a forced refresh, for which the last page is read.
+        """
+        ...
+
+
+class Notes(Protocol):
+    """What is written beside a page that does not wait for it. It may be lost."""
+
+    def note_top(self, viewer: UserId, top: PostId) -> None:
+        """The newest post of a first page, for some weeks."""
+        ...
+
+    def note_last(self, viewer: UserId, order: Order, page: bytes) -> None:
+        """A first page, for the time in which a refresh is too soon."""
         ...
 
 
@@ -183,10 +382,13 @@ class Posts(Protocol):
         """What the viewer did with posts, as flags; what cannot be told is left out."""
         ...
 
-    async def own(self, viewer: UserId) -> Sequence[Entry]:
-        """The viewer's newest posts as their owner knows them now.
+    async def own(
+        self, viewer: UserId, listed: Sequence[Entry] | None
+    ) -> Sequence[Entry]:
+        """The viewer's newest posts, newest first, as their owner knows them now.
 
-        Raises Unavailable.
+        `listed`: what Valkey's list holds of them; a list that began moments ago may
+        lack what was posted before it was lost. Raises Unavailable without one.
         """
         ...
 
@@ -200,8 +402,8 @@ class Posts(Protocol):
 class People(Protocol):
     """Profiles of authors."""
 
-    async def profiles(self, ids: Sequence[UserId]) -> Mapping[UserId, WireBytes]:
-        """User messages of those who can be seen. Raises Unavailable."""
+    async def profiles(self, ids: Sequence[UserId]) -> Mapping[UserId, Profile]:
+        """Those who can be seen. Raises Unavailable."""
         ...
 
 
@@ -220,8 +422,28 @@ class Graph(Protocol):
         """How far a post of the author goes."""
         ...
 
-    def followers(self, author: UserId) -> AsyncIterator[list[UserId]]:
-        """All followers in pages of up to 1,000, ascending."""
+    def followers(
+        self, author: UserId, *, after: UserId
+    ) -> AsyncGenerator[list[UserId]]:
+        """Followers with higher ids in pages of up to 1,000, ascending.
+
+        Close it where not all are wanted: it reads ahead.
+        """
+        ...
+
+    async def followee(self, viewer: UserId, author: UserId) -> Followee | None:
+        """The edge from one to the other; None: the viewer does not follow."""
+        ...
+
+    def following(self, viewer: UserId) -> AsyncIterator[list[Followee]]:
+        """Whom the viewer follows, in pages of up to 1,000, ascending."""
+        ...
+
+    async def complete_reach_change(self, author: UserId, version: int) -> bool:
+        """Ends the time in which posts of the author are both pulled and placed.
+
+        False: the reach changed again since that version, and nothing was done.
+        """
         ...
 
 
@@ -264,8 +486,8 @@ class Ranker(Protocol):
         viewer: UserId,
         candidates: Sequence[Candidate],
         stats: Mapping[PostId, Stats],
-    ) -> Sequence[tuple[PostId, Score]]:
-        """Best first. A hint: it may name too few, too many, or the same twice.
+    ) -> Ranking:
+        """A hint, no more.
 
         Raises a MeshError when ranking does not answer in its time.
         """

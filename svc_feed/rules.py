@@ -50,17 +50,18 @@ class Rules:
         if post is None:
             return Hidden.FORBIDDEN
         facts = post.facts
+        relation = self._relation(post)
         if facts.author_id != self.viewer:
-            relation = self.relations.get(UserId(facts.author_id))
             if relation is None:
                 return Hidden.UNKNOWN
             if not relation.is_following or relation.is_muting:
                 return Hidden.FORBIDDEN
         if facts.share_of:
             return self._share(post)
-        if not can_view(self.viewer, facts, self._relation(post)):
+        if not can_view(self.viewer, facts, relation):
             return Hidden.FORBIDDEN
-        return self._shown(post, self._quoted(post))
+        original = self._quoted(post) if facts.quote_of else None
+        return self._shown(post, relation, original)
 
     def _share(self, post: Post) -> Candidate | Hidden:
         """A share stands and falls with its original."""
@@ -78,12 +79,10 @@ class Rules:
         )
         if not is_seen or (relation is not None and relation.is_muting):
             return Hidden.FORBIDDEN
-        return self._shown(post, original)
+        return self._shown(post, self._relation(post), original)
 
     def _quoted(self, post: Post) -> Post | None:
         """The original of a quote; without it the quote is shown alone."""
-        if not post.facts.quote_of:
-            return None
         original = self.posts.get(PostId(post.facts.quote_of))
         if original is None:
             return None
@@ -94,24 +93,28 @@ class Rules:
         return original
 
     def _relation(self, post: Post) -> Relation | None:
-        return self.relations.get(UserId(post.facts.author_id))
+        # UserId() and PostId() are calls, which a page would make some hundred times.
+        found: Relation | None = self.relations.get(post.facts.author_id)  # type: ignore[call-overload] # see above
+        return found
 
-    def _shown(self, post: Post, original: Post | None) -> Candidate:
-        author = UserId(post.facts.author_id)
+    def _shown(
+        self, post: Post, relation: Relation | None, original: Post | None
+    ) -> Candidate:
+        facts = post.facts
+        author = facts.author_id
         reason = Reason.FOLLOWED
         if author == self.viewer:
             reason = Reason.OWN
-        elif post.facts.share_of:
+        elif facts.share_of:
             reason = Reason.SHARED
         elif author in self.celebrities:
             reason = Reason.CELEBRITY
-        relation = self.relations.get(author)
         is_mutual = relation is not None and relation.is_followed_by
         return Candidate(
-            post_id=PostId(post.facts.post_id),
-            author_id=author,
-            post=post,
-            reason=reason,
-            affinity=MUTUAL_AFFINITY if is_mutual else AFFINITY,
-            original=original,
+            facts.post_id,  # type: ignore[arg-type] # as in _relation
+            author,  # type: ignore[arg-type] # as in _relation
+            post,
+            reason,
+            MUTUAL_AFFINITY if is_mutual else AFFINITY,
+            original,
         )

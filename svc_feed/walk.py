@@ -100,6 +100,20 @@ class Walk:
                 self.is_withheld = True
         return shown
 
+    async def count_above(self, floor: PostId, most: int) -> int:
+        """How many posts above a floor may be shown, up to `most` and the budget."""
+        count = 0
+        before = ABOVE_ALL
+        while count < most and self._budget > 0:
+            part = await self._skeleton.older(before, most)
+            newer = [one.post_id for one in part.entries if one.post_id > floor]
+            self._budget -= max(1, len(newer))
+            count += len(await self.judged(newer))
+            if part.is_end or len(newer) < len(part.entries) or part.before <= floor:
+                break
+            before = part.before
+        return min(count, most)
+
     async def ids_above(self, floor: PostId, most: int) -> list[PostId]:
         """The newest ids above a floor, unjudged; at least `most` if there are."""
         found: list[PostId] = []

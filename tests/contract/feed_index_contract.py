@@ -99,6 +99,48 @@ class FeedIndexContract:
             assert await index.newest(ANN, limit=10) == [entry(2, DAN)]
             assert len(await index.newest(BEN, limit=10)) == 2
 
+    async def test_adding_tells_how_many_did_not_hold_the_post(self) -> None:
+        """What fan-out wrote, redelivered or not."""
+        async with self.open_index() as index:
+            assert await index.add([ANN, BEN], entry(1)) == 2
+            assert await index.add([ANN, BEN, CAT], entry(1)) == 1
+            assert await index.add([CAT], entry(1)) == 0
+
+    async def test_many_posts_are_placed_in_many_feeds(self) -> None:
+        """All of them in each, once, for more than one statement takes."""
+        viewers = [UserId(number) for number in range(500, 0, -1)]
+        entries = [entry(number) for number in range(50)]
+        async with self.open_index() as index:
+            await index.add([ANN], entry(3))
+            for _ in range(2):
+                await index.add_all(viewers, entries)
+
+            for viewer in (1, 250, 500):
+                assert await index.newest(UserId(viewer), limit=60) == entries[::-1]
+
+    async def test_an_author_is_removed_up_to_a_post_and_but_for_some(self) -> None:
+        """What belongs to a new follow stays."""
+        async with self.open_index() as index:
+            await index.fill(ANN, [entry(number, CAT) for number in range(6)])
+            await index.remove_author(
+                ANN, CAT, before=entry(4).post_id, keeping=[entry(2).post_id]
+            )
+
+            assert await index.newest(ANN, limit=10) == [
+                entry(number, CAT) for number in (5, 4, 2)
+            ]
+
+    async def test_posts_are_removed_from_one_feed(self) -> None:
+        """Those named; other feeds keep them."""
+        async with self.open_index() as index:
+            for number in range(4):
+                await index.add([ANN, BEN], entry(number))
+            for _ in range(2):
+                await index.remove(ANN, [entry(3).post_id, entry(0).post_id])
+
+            assert await index.newest(ANN, limit=10) == [entry(2), entry(1)]
+            assert len(await index.newest(BEN, limit=10)) == 4
+
     async def test_a_post_is_removed_from_many_feeds(self) -> None:
         """From those named, and only that post."""
         async with self.open_index() as index:

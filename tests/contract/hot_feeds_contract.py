@@ -85,7 +85,7 @@ class HotFeedsContract:
             assert build is not None
             await hot.append([ANN], entry(3))
             assert await hot.look(ANN) is None
-            await hot.finish(ANN, build, [entry(2), entry(1)])
+            await hot.finish(ANN, build, Hot([entry(2), entry(1)], PostId(0)))
 
             assert await hot.look(ANN) == Hot([entry(3), entry(2), entry(1)], PostId(0))
 
@@ -109,7 +109,7 @@ class HotFeedsContract:
             build = await hot.begin(ANN)
             assert build is not None
             await hot.forget([ANN])
-            await hot.finish(ANN, build, [entry(1)])
+            await hot.finish(ANN, build, Hot([entry(1)], PostId(0)))
 
             assert await hot.look(ANN) is None
 
@@ -120,7 +120,7 @@ class HotFeedsContract:
             assert old is not None
             await hot.forget([ANN])
             await hot.begin(ANN)
-            await hot.finish(ANN, old, [entry(1)])
+            await hot.finish(ANN, old, Hot([entry(1)], PostId(0)))
 
             assert await hot.look(ANN) is None
 
@@ -179,4 +179,7 @@ async def built(hot: HotFeeds, viewer: UserId, *numbers: int) -> None:
     """Builds a feed of these entries, newest first."""
     build = await hot.begin(viewer)
     assert build is not None
-    await hot.finish(viewer, build, [entry(number) for number in numbers])
+    entries = [entry(number) for number in numbers]
+    is_end = len(entries) < WINDOW
+    floor = PostId(0) if is_end else PostId(entries[-1].post_id - 1)
+    await hot.finish(viewer, build, Hot(entries, floor))

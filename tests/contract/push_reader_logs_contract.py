@@ -5,8 +5,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from chassis.testing import FakeClock
+from chassis.testing import NOON, FakeClock
 
+from svc_push import model
 from svc_push.model import (
     Change,
     Held,
@@ -56,15 +57,34 @@ class Opened:
         (placed,) = await self.logs.append([viewer], change)
         return placed
 
+    async def changes(self, viewer: UserId = ANN) -> list[Change]:
+        """All that a log holds."""
+        opened = await self.logs.visit(viewer, checked_ms=None)
+        start = replace(opened.head, sequence=opened.floor)
+        entries = await self.logs.read(viewer, after=start, limit=99)
+        assert entries is not None
+        # How a change was found out is not kept.
+        return [replace(entry.change, was_noticed=False) for entry in entries]
 
-def added(post: int) -> Change:
+
+def added(post: int, version: int = 1) -> Change:
     """A new post of Eve's. Ids beyond 2^53 must survive the engine's numbers."""
-    return Change(Kind.POST_ADDED, PostId((1 << 62) + post), EVE, 1_700_000_000_000)
+    return model.added(PostId((1 << 62) + post), EVE, version)
 
 
-def removed(post: int) -> Change:
-    """The same post, gone."""
-    return replace(added(post), kind=Kind.POST_REMOVED)
+def removed(post: int, version: int = 2) -> Change:
+    """The same post, gone, or not for this reader any more."""
+    return replace(added(post, version), kind=Kind.POST_REMOVED)
+
+
+def left(version: int, *, was_noticed: bool = False, author: UserId = EVE) -> Change:
+    """Eve's posts left the feed."""
+    return model.author_removed(author, NOON, version, was_noticed=was_noticed)
+
+
+def back(version: int, *, was_noticed: bool = False) -> Change:
+    """And are in it again."""
+    return model.author_returned(EVE, NOON, version, was_noticed=was_noticed)
 
 
 class ReaderLogsContract(ABC):
@@ -263,3 +283,119 @@ class ReaderLogsContract(ABC):
             assert await it.logs.append([ANN], added(2)) == []
             assert await it.logs.holders(ANN) == []
             assert (await it.open()).head.epoch != before.head.epoch
+
+    async def test_a_post_comes_and_goes_by_its_versions(self) -> None:
+        """Narrowed and widened again: told each time, in the order of the edits."""
+        async with self.open_logs() as it:
+            await it.open()
+            for change in (added(1), removed(1, 2), added(1, 3), removed(1, 4)):
+                await it.place(ANN, change)
+
+            assert await it.changes() == [
+                *(added(1), removed(1, 2)),
+                *(added(1, 3), removed(1, 4)),
+            ]
+
+    async def test_an_older_version_of_a_post_changes_nothing(self) -> None:
+        """The edits may be told in any order: the newest one holds."""
+        async with self.open_logs() as it:
+            await it.open()
+            await it.place(ANN, added(1))
+            # Narrowed by version 2 and widened by version 3, the latter told first.
+            await it.place(ANN, added(1, 3))
+
+            assert await it.logs.append([ANN], removed(1, 2)) == []
+            assert await it.changes() == [added(1)]
+
+    async def test_an_author_leaves_once_a_version(self) -> None:
+        """A follow that ends by a block is told of twice, and ended once."""
+        async with self.open_logs() as it:
+            await it.open()
+            first = await it.place(ANN, left(5))
+            again = await it.place(ANN, left(5))
+            older = await it.place(ANN, left(4))
+            await it.place(ANN, left(6))
+
+            assert again == older == first
+            assert await it.changes() == [left(5), left(6)]
+            assert await it.logs.removed(ANN) == [EVE]
+
+    async def test_nothing_of_an_author_who_left_is_added(self) -> None:
+        """A fan-out of their post was under way: it does not come after them."""
+        async with self.open_logs() as it:
+            await it.open()
+            await it.place(ANN, added(1))
+            await it.place(ANN, left(5))
+
+            assert await it.logs.append([ANN], added(2)) == []
+            await it.place(ANN, removed(1))
+            assert await it.changes() == [added(1), left(5), removed(1)]
+
+    async def test_who_returns_is_told_of_where_they_left(self) -> None:
+        """From then on their posts are added again."""
+        async with self.open_logs() as it:
+            await it.open(ANN)
+            await it.open(BOB)
+            await it.place(ANN, left(5))
+            placed = await it.logs.append([ANN, BOB], back(6))
+            again = await it.logs.append([ANN, BOB], back(6))
+            later = await it.logs.append([ANN, BOB], back(7))
+            await it.place(ANN, added(1))
+
+            assert [found.viewer for found in placed] == [ANN]
+            assert placed == again == later
+            assert await it.changes() == [left(5), back(6), added(1)]
+            assert await it.logs.removed(ANN) == []
+
+    async def test_a_return_that_was_told_first_holds(self) -> None:
+        """The leaving that came before it comes late, and is left out."""
+        async with self.open_logs() as it:
+            await it.open()
+            await it.place(ANN, left(5))
+            await it.place(ANN, back(8))
+
+            assert await it.logs.append([ANN], left(7)) == []
+            await it.place(ANN, left(9))
+            assert await it.changes() == [left(5), back(8), left(9)]
+
+    async def test_what_was_noticed_holds_unless_it_is_known(self) -> None:
+        """However old the version at which somebody looked."""
+        async with self.open_logs() as it:
+            await it.open()
+            noticed = await it.place(ANN, left(3, was_noticed=True))
+            told = await it.place(ANN, left(2))
+            await it.place(ANN, back(9))
+            await it.place(ANN, left(4, was_noticed=True))
+            await it.place(ANN, left(4, was_noticed=True))
+            await it.place(ANN, back(4, was_noticed=True))
+
+            assert told == noticed
+            assert await it.changes() == [left(3), back(9), left(4), back(4)]
+            assert await it.logs.append([ANN], left(9)) == []
+
+    async def test_an_author_s_leaving_outlives_its_entry(self) -> None:
+        """Nothing is added of them however long ago they left."""
+        async with self.open_logs() as it:
+            await it.open()
+            await it.place(ANN, left(5))
+            for post in range(LIMITS.changes + 1):
+                await it.place(ANN, removed(post))
+
+            assert (await it.open()).floor == 2
+            assert await it.logs.append([ANN], added(9)) == []
+            assert await it.logs.append([ANN], left(5)) == []
+            assert await it.logs.removed(ANN) == [EVE]
+            await it.place(ANN, back(6))
+            await it.place(ANN, added(9))
+
+    async def test_whom_a_reader_follows_is_remembered(self) -> None:
+        """What was noted last is answered once, and erased with the reader."""
+        async with self.open_logs() as it:
+            await it.open()
+            first = await it.logs.note_followed(ANN, [EVE, BOB])
+            second = await it.logs.note_followed(ANN, [])
+            third = await it.logs.note_followed(ANN, [BOB])
+            await it.logs.erase(ANN)
+
+            assert (first, second, third) == (set(), {EVE, BOB}, set())
+            assert await it.logs.note_followed(ANN, []) == set()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from urllib.parse import urlsplit, urlunsplit
 
 from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry
 from pydantic import Field
 
 from feedmesh.feed.v1 import feed_pb2, feed_pb2_grpc
@@ -22,7 +24,8 @@ from chassis.client import ChannelSettings, open_channel
 from chassis.clock import SystemClock
 from chassis.errors import Unavailable
 from chassis.freshness import ChangeLog, RecentList, VersionedBytes, VersionMarks
-from chassis.ids import Ids
+from chassis.ids import Ids, floor_of, ms_of
+from chassis.metrics import measuring
 from chassis.postgres import PostgresSettings
 from chassis.run import running
 from chassis.testing import database, nats, valkey
@@ -45,9 +48,21 @@ class Peers:
     """What svc_graph and svc_ingest know in a test, and whether they answer."""
 
     edges: dict[tuple[int, int], Relation] = field(default_factory=dict)
+    since_ms: dict[tuple[int, int], int] = field(default_factory=dict)
     celebrities: set[int] = field(default_factory=set)
+    """Who is pulled."""
+    fanned_out: set[int] = field(default_factory=set)
+    """Who of them is fanned out all the same, since the reach is changing."""
+    streamed: list[int] = field(default_factory=list)
+    """Behind which follower each stream of followers began."""
+    completed: list[tuple[int, int]] = field(default_factory=list)
+    """Changes of reach that were said to be complete."""
     posts: Posts = field(default_factory=dict)
     likes: set[tuple[int, int]] = field(default_factory=set)
+    recents: list[list[int]] = field(default_factory=list)
+    """Whose newest posts were asked for, call by call."""
+    followers: dict[int, int] = field(default_factory=dict)
+    """How many follow somebody, as their profile says."""
     down: set[str] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
 
@@ -86,19 +101,62 @@ class Graph(graph_pb2_grpc.GraphServiceServicer):
         self, request: graph_pb2.StreamFollowersRequest, context: object
     ) -> AsyncIterator[graph_pb2.StreamFollowersResponse]:
         self._peers.ask("graph", "StreamFollowers")
-        followers = sorted(self._followers(request.user_id))
+        self._peers.streamed.append(request.after_user_id)
+        followers = sorted(
+            one
+            for one in self._followers(request.user_id)
+            if one > request.after_user_id
+        )
         for start in range(0, len(followers), 1_000):
             yield graph_pb2.StreamFollowersResponse(
                 follower_ids=followers[start : start + 1_000]
             )
 
+    async def StreamFollowing(
+        self, request: graph_pb2.StreamFollowingRequest, context: object
+    ) -> AsyncIterator[graph_pb2.StreamFollowingResponse]:
+        self._peers.ask("graph", "StreamFollowing")
+        followees = sorted(
+            followed
+            for (viewer, followed), edge in self._peers.edges.items()
+            if viewer == request.user_id
+            and edge.is_following
+            and followed > request.after_user_id
+        )
+        size = request.page_size or 1_000
+        for start in range(0, len(followees), size):
+            some = followees[start : start + size]
+            yield graph_pb2.StreamFollowingResponse(
+                followee_ids=some,
+                follow_times_ms=[
+                    self._peers.since_ms.get((request.user_id, one), 0) for one in some
+                ],
+                are_celebrities=[one in self._peers.celebrities for one in some],
+            )
+
+    async def CompleteReachChange(
+        self, request: graph_pb2.CompleteReachChangeRequest, context: object
+    ) -> graph_pb2.CompleteReachChangeResponse:
+        self._peers.ask("graph", "CompleteReachChange")
+        self._peers.completed.append((request.user_id, request.reach_version))
+        is_leaving = request.user_id in self._peers.fanned_out
+        self._peers.celebrities.discard(request.user_id)
+        self._peers.fanned_out.discard(request.user_id)
+        return graph_pb2.CompleteReachChangeResponse(is_completed=is_leaving)
+
     async def GetReach(
         self, request: graph_pb2.GetReachRequest, context: object
     ) -> graph_pb2.GetReachResponse:
         self._peers.ask("graph", "GetReach")
+        is_celebrity = request.user_id in self._peers.celebrities
         return graph_pb2.GetReachResponse(
             follower_count=len(self._followers(request.user_id)),
-            is_celebrity=request.user_id in self._peers.celebrities,
+            is_celebrity=is_celebrity,
+            is_fanned_out=not is_celebrity or request.user_id in self._peers.fanned_out,
+            following_count=sum(
+                viewer == request.user_id and edge.is_following
+                for (viewer, _), edge in self._peers.edges.items()
+            ),
         )
 
     async def ListFollowedCelebrities(
@@ -137,7 +195,11 @@ class Users(user_pb2_grpc.UserServiceServicer):
             users=[
                 user_pb2.User(user_id=user_id, handle=f"u{user_id}")
                 for user_id in request.user_ids
-            ]
+            ],
+            stats=[
+                user_pb2.UserStats(follower_count=self._peers.followers.get(user_id, 0))
+                for user_id in request.user_ids
+            ],
         )
 
 
@@ -165,6 +227,7 @@ class Ingest(post_pb2_grpc.PostServiceServicer):
         self, request: post_pb2.BatchListRecentPostsRequest, context: object
     ) -> post_pb2.BatchListRecentPostsResponse:
         self._peers.ask("ingest", "BatchListRecentPosts")
+        self._peers.recents.append(list(request.author_ids))
         left = dict.fromkeys(request.author_ids, request.limit or 50)
         answer = post_pb2.BatchListRecentPostsResponse()
         for post_id in sorted(self._peers.posts, reverse=True):
@@ -220,11 +283,15 @@ class FeedRoom:
     copies: VersionedBytes
     ids: Ids
     settings: RoomSettings
+    admin_port: int
 
     async def relate(self, viewer: int, author: int, relation: Relation) -> None:
         """Changes an edge the way svc_graph does."""
         version = self.ids.next()
         await self.marks.begin([viewer], version)
+        before = self.peers.edges.get((viewer, author), Relation())
+        if relation.is_following and not before.is_following:
+            self.peers.since_ms[viewer, author] = ms_of(version)
         self.peers.edges[viewer, author] = relation
         await self.marks.settle([viewer], version)
 
@@ -278,14 +345,19 @@ class FeedRoom:
         size: int = 20,
         token: str = "",
         at_least: int = 0,
+        refresh: bool = False,
     ) -> feed_pb2.GetHomeFeedResponse:
-        reading = Caller(user_id=reader, role=Role.USER)
-        with calling_as(reading), context.at_least(at_least):
+        with _reading_as(reader), context.at_least(at_least):
             return await self.feed.GetHomeFeed(
                 feed_pb2.GetHomeFeedRequest(
-                    page_size=size, page_token=token, order=order
+                    page_size=size, page_token=token, order=order, refresh=refresh
                 )
             )
+
+    async def new_post_count(self, reader: int) -> int:
+        with _reading_as(reader):
+            answer = await self.feed.GetNewPostCount(feed_pb2.GetNewPostCountRequest())
+        return answer.new_post_count
 
     async def ids_of(self, reader: int, *, size: int = 20) -> list[int]:
         """The ids on the reader's first page, newest first."""
@@ -326,10 +398,14 @@ async def feed_room(
                 "port": 0,
                 "admin_port": 0,
                 "linger_seconds": 0,
+                # Who is made idle by a test is so at once.
+                "reading_near": timedelta(0),
                 "drain_seconds": 5,
             }
             | changed
         )
+        # As `main` does, so that all that is counted is in one place.
+        stack.enter_context(measuring(CollectorRegistry()))
         app = await enter(assemble(settings))
         up = await enter(running(app, settings))
         assert up.health is not None
@@ -357,7 +433,17 @@ async def feed_room(
             copies=VersionedBytes(client),
             ids=Ids(clock=SystemClock(), node=7),
             settings=settings,
+            admin_port=up.admin_port,
         )
+
+
+def person(number: int) -> int:
+    """Somebody whose account was made yesterday."""
+    return floor_of(SystemClock().now() - timedelta(days=1)) + number
+
+
+def _reading_as(reader: int) -> AbstractContextManager[object]:
+    return calling_as(Caller(user_id=reader, role=Role.USER))
 
 
 def _through(url: str, port: int) -> str:

@@ -179,7 +179,7 @@ def rooms(
     """Servicers by the functions that add them."""
     return {
         post_pb2_grpc.add_PostServiceServicer_to_server: posts or small_posts(),
-        feed_pb2_grpc.add_FeedServiceServicer_to_server: Feed(),
+        feed_pb2_grpc.add_FeedServiceServicer_to_server: Feed(),  # type: ignore[abstract]  # the rest is not asked for
         graph_pb2_grpc.add_GraphServiceServicer_to_server: Graph(),  # type: ignore[abstract]  # the rest is not asked for
         push_pb2_grpc.add_PushServiceServicer_to_server: push or small_push(last=0),
     }

@@ -1,14 +1,12 @@
-"""A home feed without engines: twins of its ports, and a world that fills them.
+"""A home feed without engines: a world that fills the twins of its stores.
 
-The index and the hot feeds pass the contract suites of their ports; the peers answer
-from the world, and fail when told to.
+The peers answer from the world, and fail when told to.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 from feedmesh.feed.v1 import feed_pb2
@@ -16,15 +14,18 @@ from feedmesh.graph.v1 import user_pb2
 from feedmesh.ingest.v1 import post_pb2
 
 from chassis.errors import MeshError, Unavailable
-from chassis.ids import floor_of
+from chassis.ids import floor_of, ms_of
 from chassis.paging import PageTokens
-from chassis.testing import FakeClock
+from chassis.testing import NOON, FakeClock
 
 from domain.visibility import PostFacts, Relation, UserState, Visibility
 from svc_feed import frames
+from svc_feed.archive import Archive
 from svc_feed.cached import HOLD, CachedGraphs, CachedPeople, Freshness
 from svc_feed.cached_posts import CachedPosts, Sizes
-from svc_feed.home_feed import HomeFeed, Limits
+from svc_feed.cold import ColdFeeds
+from svc_feed.drafts import Drafts
+from svc_feed.home_feed import HomeFeed
 from svc_feed.hydration import Hydration
 from svc_feed.model import (
     ABOVE_ALL,
@@ -33,22 +34,39 @@ from svc_feed.model import (
     Changes,
     Entry,
     FeedQuery,
+    Followee,
     Glance,
-    Hot,
     Order,
     Post,
     PostId,
+    Profile,
+    Ranking,
     Reach,
     Record,
     Relations,
     Score,
     Stats,
     UserId,
-    WireBytes,
 )
 from svc_feed.presentation import Presentation
+from svc_feed.pull import FeedPull
+from svc_feed.rebuild import FeedRebuild
+from svc_feed.refresh import Refreshes
+from tests.support.feed_twins import (
+    MemoryFeedIndex,
+    MemoryHotFeeds,
+    MemoryNotes,
+    MemoryReaders,
+    down,
+)
 
-ANN, BEN, CAT, DAN, STAR = map(UserId, (1, 2, 3, 4, 5))
+A_DAY = timedelta(days=1)
+
+# Accounts of the day before the clock of tests, and one that is older than most.
+ANN, BEN, CAT, DAN, STAR = (
+    UserId(floor_of(NOON - A_DAY) + number) for number in range(1, 6)
+)
+OLD = UserId(6)
 
 STRANGER = Relation()
 FOLLOWING = Relation(is_following=True)
@@ -58,124 +76,10 @@ BLOCKED = Relation(is_following=True, is_blocked_by=True)
 SUSPENDED = Relation(is_following=True, state=UserState.SUSPENDED)
 DELETED = Relation(is_following=True, state=UserState.DELETED)
 
-NO_STATS = Stats(0, 0, 0, frames.nested(3, b""))
+NO_STATS = Stats(0, 0, 0, b"")
 
-
-def down() -> Unavailable:
-    return Unavailable("DEPENDENCY_UNAVAILABLE", "it is down in this test")
-
-
-class MemoryFeedIndex:
-    """FeedIndex in memory."""
-
-    def __init__(self) -> None:
-        self.is_down = False
-        self.reads = 0
-        self._feeds: dict[UserId, dict[PostId, UserId]] = {}
-
-    async def add(self, viewers: Sequence[UserId], entry: Entry) -> None:
-        for viewer in viewers:
-            await self.fill(viewer, [entry])
-
-    async def fill(self, viewer: UserId, entries: Sequence[Entry]) -> None:
-        self._check()
-        for post_id, author_id in entries:
-            self._feeds.setdefault(viewer, {}).setdefault(post_id, author_id)
-
-    async def newest(
-        self, viewer: UserId, *, limit: int, before: PostId = ABOVE_ALL
-    ) -> list[Entry]:
-        self._check()
-        self.reads += 1
-        feed = self._feeds.get(viewer, {})
-        older = sorted((one for one in feed.items() if one[0] < before), reverse=True)
-        return [Entry(*one) for one in older[:limit]]
-
-    async def remove_author(self, viewer: UserId, author: UserId) -> None:
-        self._check()
-        feed = self._feeds.get(viewer, {})
-        self._feeds[viewer] = {one: by for one, by in feed.items() if by != author}
-
-    async def remove_post(self, viewers: Sequence[UserId], post: PostId) -> None:
-        self._check()
-        for viewer in viewers:
-            self._feeds.get(viewer, {}).pop(post, None)
-
-    async def erase(self, user: UserId) -> None:
-        self._check()
-        self._feeds.pop(user, None)
-        for viewer in self._feeds:
-            await self.remove_author(viewer, user)
-
-    def _check(self) -> None:
-        if self.is_down:
-            raise down()
-
-
-@dataclass
-class _Stored:
-    floor: PostId = BELOW_ALL
-    build: str = ""
-    entries: list[Entry] = field(default_factory=list)
-
-
-class MemoryHotFeeds:
-    """HotFeeds in memory."""
-
-    def __init__(self, *, window: int) -> None:
-        self.is_down = False
-        self._window = window
-        self._feeds: dict[UserId, _Stored] = {}
-        self._builds = 0
-
-    async def append(self, viewers: Sequence[UserId], entry: Entry) -> None:
-        self._check()
-        for viewer in viewers:
-            if feed := self._feeds.get(viewer):
-                feed.entries.append(entry)
-                if len(feed.entries) > 2 * self._window:
-                    cut = feed.entries[: -self._window]
-                    feed.floor = max(feed.floor, *(one.post_id for one in cut))
-                    del feed.entries[: -self._window]
-
-    async def begin(self, viewer: UserId) -> str | None:
-        self._check()
-        if viewer in self._feeds:
-            return None
-        self._builds += 1
-        self._feeds[viewer] = _Stored(build=str(self._builds))
-        return str(self._builds)
-
-    async def finish(self, viewer: UserId, build: str, hot: Sequence[Entry]) -> None:
-        self._check()
-        feed = self._feeds.get(viewer)
-        if feed is None or feed.build != build:
-            return
-        feed.build = ""
-        feed.entries[:0] = reversed(hot)
-        if len(hot) == self._window:
-            feed.floor = max(feed.floor, PostId(hot[-1].post_id - 1))
-
-    async def forget(self, viewers: Sequence[UserId]) -> None:
-        self._check()
-        for viewer in viewers:
-            self._feeds.pop(viewer, None)
-
-    def lose_all(self) -> None:
-        """A restart without data."""
-        self._feeds.clear()
-
-    async def look(self, viewer: UserId) -> Hot | None:
-        self._check()
-        feed = self._feeds.get(viewer)
-        if feed is None or feed.build:
-            return None
-        kept = {one for one in feed.entries if one.post_id > feed.floor}
-        return Hot(sorted(kept, reverse=True), feed.floor)
-
-    def _check(self) -> None:
-        if self.is_down:
-            raise down()
+REFRESH = timedelta(seconds=5)
+PULLED = timedelta(seconds=30)
 
 
 class World:
@@ -185,19 +89,30 @@ class World:
         self, *, candidates: int = 10, budget: int = 600, hot_window: int = 20
     ) -> None:
         self.clock = FakeClock()
-        self.index = MemoryFeedIndex()
+        self.readers = MemoryReaders(
+            clock=self.clock, hot_ttl=A_DAY, idle_after=30 * A_DAY
+        )
+        self.index = MemoryFeedIndex(passes_over=self.readers.passes_over)
         self.hot_feeds = MemoryHotFeeds(window=hot_window)
         self.freshness = Freshness(clock=self.clock)
         self.down: set[str] = set()
         """Which peers do not answer: graph, ingest, rank."""
         self.calls: dict[str, int] = {}
+        self.timed: list[tuple[str, bool]] = []
+        """What was pulled, and whether it was done."""
+        self.noticed: list[UserId] = []
+        """Whose index was to be looked after."""
         self.edges: dict[tuple[UserId, UserId], Relation] = {}
+        self.since_ms: dict[tuple[UserId, UserId], int] = {}
+        self.followers_of: dict[UserId, int] = {}
         self.celebrities: set[UserId] = set()
         self.posts: dict[PostId, post_pb2.Post] = {}
         self.did: dict[UserId, dict[PostId, int]] = {}
+        self.own: dict[UserId, list[Entry]] = {}
+        """What Valkey tells of the newest posts of readers."""
         self.marks: dict[UserId, int] = {}
         self.changes = Changes(is_reset=True)
-        self.ranking = Ranking(self)
+        self.ranking = Ranker(self)
         self._next = floor_of(self.clock.now())
         posts = CachedPosts(
             copies=_NoCopies(),
@@ -205,26 +120,57 @@ class World:
             freshness=self.freshness,
             sizes=Sizes(posts=1_000, readers=100, celebrities=100),
         )
+        self.pull = FeedPull(
+            graph=self,
+            records=self,
+            clock=self.clock,
+            index_age=90 * A_DAY,
+            in_flight=2,
+        )
+        self.rebuild = FeedRebuild(
+            index=self.index,
+            hot_feeds=self.hot_feeds,
+            readers=self.readers,
+            pull=self.pull,
+            watch=self,
+            clock=self.clock,
+            seconds=5,
+            at_once=1,
+        )
+        self.notes = MemoryNotes(clock=self.clock, last_kept=REFRESH)
+        presentation = Presentation(ranker=self.ranking)
+        hydration = Hydration(
+            posts=posts,
+            people=CachedPeople(people=self, freshness=self.freshness, max_users=100),
+        )
         self.home_feed = HomeFeed(
             glances=self,
             near=self.freshness,
             graphs=CachedGraphs(graph=self, freshness=self.freshness, max_readers=100),
-            index=self.index,
-            hot_feeds=self.hot_feeds,
+            cold=ColdFeeds(
+                index=self.index,
+                hot_feeds=self.hot_feeds,
+                readers=self.readers,
+                pull=self.pull,
+                rebuild=self.rebuild,
+                repairs=self,
+                clock=self.clock,
+                window=hot_window,
+                pulled_ttl=PULLED,
+                seconds=5,
+            ),
+            archive=Archive(pull=self.pull, clock=self.clock),
             posts=posts,
-            hydration=Hydration(
-                posts=posts,
-                people=CachedPeople(
-                    people=self,
-                    freshness=self.freshness,
-                    max_users=100,
-                ),
+            hydration=hydration,
+            drafts=Drafts(
+                hydration=hydration, presentation=presentation, candidates=candidates
             ),
-            presentation=Presentation(ranker=self.ranking),
-            tokens=PageTokens(
-                keys={"k": b"k" * 32}, clock=self.clock, ttl=timedelta(days=1)
-            ),
-            limits=Limits(candidates, budget, hot_window),
+            presentation=presentation,
+            refreshes=Refreshes(notes=self.notes, clock=self.clock, every=REFRESH),
+            notes=self.notes,
+            repairs=self,
+            tokens=PageTokens(keys={"k": b"k" * 32}, clock=self.clock, ttl=A_DAY),
+            budget=budget,
         )
 
     # What happens in the world
@@ -234,6 +180,9 @@ class World:
 
     def relate(self, reader: UserId, author: UserId, relation: Relation) -> None:
         """Sets the relation anew, and says so as svc_graph does."""
+        before = self.edges.get((reader, author), STRANGER)
+        if relation.is_following and not before.is_following:
+            self.since_ms[reader, author] = ms_of(self._next) + 1
         self.edges[reader, author] = relation
         self.marks[reader] = self.marks.get(reader, 0) + 1
 
@@ -297,11 +246,15 @@ class World:
         token: str = "",
         at_least: int = 0,
         scores: bool = False,
+        refresh: bool = False,
     ) -> feed_pb2.GetHomeFeedResponse:
-        raw = await self.home_feed.page(
-            FeedQuery(reader, order, size, token, False, scores, at_least)
+        page = await self.home_feed.page(
+            FeedQuery(reader, order, size, token, refresh, scores, at_least)
         )
-        return feed_pb2.GetHomeFeedResponse.FromString(raw)
+        return feed_pb2.GetHomeFeedResponse.FromString(page.body)
+
+    async def new_post_count(self, reader: UserId) -> int:
+        return await self.home_feed.new_post_count(reader, min_graph_version=0)
 
     async def pages(
         self, reader: UserId, *, order: Order = Order.LATEST, size: int = 20
@@ -326,13 +279,27 @@ class World:
 
     # Ports
 
-    async def take(self, viewer: UserId) -> Glance:
+    def took(self, kind: str, seconds: float, *, is_done: bool) -> None:
+        self.timed.append((kind, is_done))
+
+    def notice(self, viewer: UserId) -> None:
+        self.noticed.append(viewer)
+
+    async def take(self, viewer: UserId, *, refreshing: Order | None = None) -> Glance:
         changes, self.changes = self.changes, Changes()
         try:
             hot = await self.hot_feeds.look(viewer)
         except Unavailable:
             return Glance(None, None, None, None, Changes(is_reset=True), False)
-        return Glance(hot, self.marks.get(viewer), None, None, changes)
+        return Glance(
+            hot=hot,
+            mark=self.marks.get(viewer),
+            own=self.own.get(viewer),
+            did=None,
+            changes=changes,
+            top=self.notes.tops.get(viewer),
+            last=self.notes.last(viewer, refreshing) if refreshing else None,
+        )
 
     async def relations(self, viewer: UserId, ids: Sequence[UserId]) -> Relations:
         self._ask("graph")
@@ -349,20 +316,46 @@ class World:
     async def reach(self, author: UserId) -> Reach:
         self._ask("graph")
         count = sum(b == author for _, b in self.edges)
-        return Reach(count, author in self.celebrities)
+        following = sum(a == author for a, _ in self.edges)
+        is_celebrity = author in self.celebrities
+        return Reach(count, is_celebrity, not is_celebrity, following)
 
-    async def followers(self, author: UserId) -> AsyncIterator[list[UserId]]:
+    async def followers(
+        self, author: UserId, *, after: UserId
+    ) -> AsyncGenerator[list[UserId]]:
         self._ask("graph")
-        for (reader, followed), edge in self.edges.items():
-            if followed == author and edge.is_following:
+        for (reader, followed), edge in sorted(self.edges.items(), key=_ids):
+            if followed == author and edge.is_following and reader > after:
                 yield [reader]
 
-    async def profiles(self, ids: Sequence[UserId]) -> Mapping[UserId, WireBytes]:
+    async def followee(self, viewer: UserId, author: UserId) -> Followee | None:
         self._ask("graph")
-        return {
-            one: user_pb2.User(user_id=one, handle=f"u{one}").SerializeToString()
-            for one in ids
-        }
+        edge = self.edges.get((viewer, author), STRANGER)
+        return self._followee(viewer, author) if edge.is_following else None
+
+    async def following(self, viewer: UserId) -> AsyncIterator[list[Followee]]:
+        self._ask("graph")
+        for (reader, followed), edge in sorted(self.edges.items(), key=_ids):
+            if reader == viewer and edge.is_following:
+                yield [self._followee(viewer, followed)]
+
+    async def complete_reach_change(self, author: UserId, version: int) -> bool:
+        self._ask("graph")
+        self.celebrities.discard(author)
+        return True
+
+    def _followee(self, viewer: UserId, author: UserId) -> Followee:
+        since_ms = self.since_ms.get((viewer, author), 0)
+        return Followee(author, since_ms, author in self.celebrities)
+
+    async def profiles(self, ids: Sequence[UserId]) -> Mapping[UserId, Profile]:
+        self._ask("graph")
+        found = {}
+        for one in ids:
+            body = user_pb2.User(user_id=one, handle=f"u{one}").SerializeToString()
+            followers = self.followers_of.get(one, 0)
+            found[one] = Profile(body, frames.nested(2, body), followers)
+        return found
 
     async def records(
         self, ids: Sequence[PostId], *, viewer: UserId
@@ -397,26 +390,28 @@ class World:
             raise down()
 
 
-class Ranking:
+class Ranker:
     """Ranker that answers oldest first, or whatever a test puts in."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.answer: Sequence[tuple[PostId, Score]] | None = None
+        """Best first."""
 
     async def rank(
         self,
         viewer: UserId,
         candidates: Sequence[Candidate],
         stats: Mapping[PostId, Stats],
-    ) -> Sequence[tuple[PostId, Score]]:
+    ) -> Ranking:
         self._world._ask("rank")
-        if self.answer is not None:
-            return self.answer
-        return [
-            (one.post_id, Score(float(place), [("recency", float(place))]))
-            for place, one in enumerate(reversed(candidates))
-        ]
+        answer = self.answer
+        if answer is None:
+            answer = [
+                (one.post_id, Score(float(place), [("recency", float(place))]))
+                for place, one in enumerate(reversed(candidates))
+            ]
+        return Ranking([post_id for post_id, _ in answer], dict(answer).get)
 
 
 class _NoCopies:
@@ -440,3 +435,7 @@ def _stored(post: post_pb2.Post) -> Post:
         post.post_id, post.author_id, post.visibility, post.share_of, post.quote_of
     )
     return Post(facts, body, frames.nested(1, body))
+
+
+def _ids(edge: tuple[tuple[UserId, UserId], Relation]) -> tuple[UserId, UserId]:
+    return edge[0]

@@ -12,9 +12,9 @@ from chassis.errors import Unavailable
 from chassis.testing import FaultProxy, engines, eventually, fault_proxy, refuses
 
 from domain.visibility import Relation
-from tests.support.feed import FeedRoom, feed_room
+from tests.support.feed import FeedRoom, feed_room, person
 
-ANN, BEN = 101, 102
+ANN, BEN, CAT = map(person, (1, 2, 3))
 
 
 @asynccontextmanager
@@ -98,4 +98,4 @@ async def test_without_svc_graph_only_ones_own_posts_are_shown() -> None:
         assert page.end_reason == feed_pb2.END_REASON_WITHHELD
         await room.marks.begin([BEN], room.ids.next())
         with refuses(Unavailable, "RELATIONS_UNAVAILABLE"):
-            await room.page(103)
+            await room.page(CAT)

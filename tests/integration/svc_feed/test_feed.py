@@ -14,9 +14,9 @@ from chassis.errors import InvalidArgument, Unauthenticated
 from chassis.testing import eventually, refuses
 
 from domain.visibility import Relation
-from tests.support.feed import FeedRoom, feed_room
+from tests.support.feed import FeedRoom, feed_room, person
 
-ANN, BEN, CAT, STAR = 101, 102, 103, 104
+ANN, BEN, CAT, STAR = map(person, (1, 2, 3, 4))
 
 FOLLOWING = Relation(is_following=True)
 
@@ -173,6 +173,7 @@ async def test_a_deleted_person_is_erased() -> None:
         await sees(room, BEN, of_ann, of_ben)
         del room.peers.posts[of_ben]
         await room.log.append([f"p:{of_ben}"])
+        await room.relate(BEN, ANN, Relation())
         await room.publish(graph_events.UserDeleted(user_id=BEN))
 
         await sees(room, BEN)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from chassis.clock import SystemClock
 from chassis.errors import Unavailable
 from chassis.shards import open_shards
 from chassis.testing import database, valkey
@@ -22,6 +23,7 @@ from svc_feed.hot import (
 from svc_feed.model import Entry, Hot, PostId, UserId
 from svc_feed.ports import FeedIndex
 from svc_feed.store import PostgresFeedIndex, PostgresGenerations
+from svc_feed.store_audience import Audience
 from tests.contract.feed_index_contract import FeedIndexContract
 from tests.contract.hot_feeds_contract import (
     ANN,
@@ -55,7 +57,7 @@ class ReadableHotFeeds(ValkeyHotFeeds):
 @asynccontextmanager
 async def open_hot_feeds() -> AsyncIterator[tuple[Valkey, HotTag, ReadableHotFeeds]]:
     async with valkey() as settings, open_valkey(settings) as client:
-        tag = HotTag(valkey=client)
+        tag = HotTag(valkey=client, bulk=client)
         yield client, tag, ReadableHotFeeds(valkey=client, tag=tag)
 
 
@@ -69,7 +71,17 @@ class TestPostgresFeedIndex(FeedIndexContract):
         async with database("svc_feed") as one, database("svc_feed") as two:
             settings = [one, two][: self.databases]
             async with open_shards(settings) as shards:
-                yield PostgresFeedIndex(shards=shards, read_seconds=5)
+                clock = SystemClock()
+                # The ids of these viewers are those of very old accounts.
+                audience = Audience(
+                    clock=clock,
+                    idle_after=100 * 365 * timedelta(days=1),
+                    near=timedelta(0),
+                    most_near=0,
+                )
+                yield PostgresFeedIndex(
+                    shards=shards, audience=audience, read_seconds=5, clock=clock
+                )
 
 
 class TestShardedFeedIndex(TestPostgresFeedIndex):
@@ -119,7 +131,7 @@ async def test_a_feed_of_another_life_of_valkey_is_missing() -> None:
         await built(hot, ANN, 1)
         raw = await client.get(hot_key(ANN))
 
-        other = HotTag(valkey=client)
+        other = HotTag(valkey=client, bulk=client)
         other.hear(None)
         stale = bytes(byte ^ 1 for byte in other.hear(None))
 
@@ -158,5 +170,10 @@ class _Failing:
     async def begin(self, viewer: UserId) -> str | None:
         raise Unavailable("DEPENDENCY_UNAVAILABLE")
 
-    async def finish(self, viewer: UserId, build: str, hot: object) -> None:
+    async def finish(
+        self, viewer: UserId, build: str, hot: object, *, lasting: object = None
+    ) -> None:
+        raise Unavailable("DEPENDENCY_UNAVAILABLE")
+
+    async def look(self, viewer: UserId) -> Hot | None:
         raise Unavailable("DEPENDENCY_UNAVAILABLE")

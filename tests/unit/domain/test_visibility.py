@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.visibility import PostFacts, Relation, UserState, Visibility, can_view
+from domain.visibility import (
+    Denial,
+    PostFacts,
+    Relation,
+    UserState,
+    Visibility,
+    can_view,
+    denial,
+)
 
 ANN, BEN, CAT = 1, 2, 3
 
@@ -152,3 +160,57 @@ def test_narrower_visibility_never_shows_more(relation: Relation) -> None:
     shown = [can_view(ANN, post(one), relation) for one in order]
 
     assert shown == sorted(shown, reverse=True)
+
+
+@given(
+    relation=st.none()
+    | st.builds(
+        Relation,
+        is_following=st.booleans(),
+        is_followed_by=st.booleans(),
+        is_blocking=st.booleans(),
+        is_blocked_by=st.booleans(),
+        is_private=st.booleans(),
+        state=st.sampled_from(UserState),
+    ),
+    of_original=st.none() | st.builds(Relation, is_blocked_by=st.booleans()),
+    visibility=st.sampled_from(Visibility),
+    share_of=st.sampled_from((0, 11)),
+    has_original=st.booleans(),
+    viewer=st.sampled_from((0, ANN, BEN)),
+)
+def test_a_denial_has_a_reason_and_what_is_seen_has_none(
+    relation: Relation | None,
+    of_original: Relation | None,
+    visibility: Visibility,
+    share_of: int,
+    has_original: bool,
+    viewer: int,
+) -> None:
+    """Both say the same, over all combinations."""
+    facts = PostFacts(10, BEN, visibility, share_of=share_of)
+    shared = PostFacts(11, CAT, Visibility.PUBLIC)
+    original = (shared, of_original) if has_original else None
+
+    reason = denial(viewer, facts, relation, original=original)
+
+    assert can_view(viewer, facts, relation, original=original) is (reason is None)
+    if reason is Denial.ORIGINAL:
+        assert share_of
+        assert denial(viewer, PostFacts(10, BEN, visibility), relation) is None
+
+
+@pytest.mark.parametrize(
+    ("relation", "reason"),
+    [
+        (None, Denial.UNKNOWN),
+        (SUSPENDED, Denial.AUTHOR),
+        (DELETED, Denial.AUTHOR),
+        (BLOCKING, Denial.BLOCK),
+        (BLOCKED, Denial.BLOCK),
+        (STRANGER, Denial.VISIBILITY),
+    ],
+)
+def test_the_first_reason_is_told(relation: Relation | None, reason: Denial) -> None:
+    """Of a post for followers."""
+    assert denial(ANN, post(Visibility.FOLLOWERS), relation) is reason
