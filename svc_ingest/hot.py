@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from chassis import packed
 from chassis.errors import MeshError
 from chassis.freshness import ChangeLog, RecentList, VersionedBytes
+from chassis.retries import Retries
 from chassis.valkey import Valkey
 
 from .model import Did, PostId, Record, Stats, StoredPost, UserId
@@ -38,6 +40,7 @@ class ValkeyHotPosts:
         self._changes = changes
         self._encode_stats = encode_stats
         self._ttl = ttl
+        self._retries = Retries(valkey)
 
     async def created(self, posts: Sequence[StoredPost]) -> None:
         await _best_effort(
@@ -51,7 +54,12 @@ class ValkeyHotPosts:
             await _best_effort(
                 "changing",
                 *(
-                    self._copies.block(post_key(post_id), version, self._ttl)
+                    self._retries.attempt(
+                        post_key(post_id),
+                        partial(
+                            self._copies.block, post_key(post_id), version, self._ttl
+                        ),
+                    )
                     for post_id, version in posts.items()
                 ),
                 self._changes.append([f"p:{post_id}" for post_id in posts]),
@@ -65,7 +73,12 @@ class ValkeyHotPosts:
         await _best_effort(
             "deleted",
             *(
-                self._copies.tombstone(post_key(post_id), version, self._ttl)
+                self._retries.attempt(
+                    post_key(post_id),
+                    partial(
+                        self._copies.tombstone, post_key(post_id), version, self._ttl
+                    ),
+                )
                 for post_id, version in posts.items()
             ),
             self._changes.append([f"p:{post_id}" for post_id in posts]),
@@ -112,7 +125,7 @@ class ValkeyHotPosts:
         except MeshError:
             # Nothing could be placed there now.
             return True
-        return self._copies.parse(raw) is not None
+        return self._copies.current(raw) is not None
 
     async def _put(self, *posts: StoredPost) -> None:
         await self._copies.put_all(

@@ -250,6 +250,64 @@ async def test_what_is_gone_stays_gone() -> None:
         assert stored.version(raw) == 3
 
 
+async def test_a_value_of_another_run_is_missing() -> None:
+    """A snapshot may bring back what was changed or deleted after it was taken."""
+    async with opened() as client:
+        stored = VersionedBytes(client)
+        await stored.put("p:{1}", 9, b"old", MINUTE)
+        raw = await client.get("p:{1}")
+        assert stored.current(raw) == b"old"
+
+        assert raw is not None
+        restored = raw[:9] + b"00000000" + raw[17:]
+        await client.set("p:{1}", restored)
+        assert stored.current(restored) is None
+
+        await stored.put("p:{1}", 2, b"now", MINUTE)
+        assert stored.current(await client.get("p:{1}")) == b"now"
+
+
+async def test_recent_ids_of_another_run_are_not_believed() -> None:
+    """They lack what was appended since, so the list begins anew."""
+    async with opened() as client:
+        recent = RecentList(client)
+        await recent.append(1, 5)
+        raw = await client.get(recent.key(1))
+        assert raw is not None
+        await client.set(recent.key(1), b"00000000" + raw[8:])
+        assert recent.current(await client.get(recent.key(1))) is None
+
+        await recent.append(1, 6)
+        assert recent.current(await client.get(recent.key(1))) == [6]
+
+
+async def test_writers_owe_nothing_when_readers_come_back() -> None:
+    """A reader that settles finds in order what could not be written meanwhile."""
+    host, port = engines().valkey.rpartition("@")[2].split("/")[0].split(":")
+    async with valkey(), fault_proxy(host, int(port)) as proxy:
+        url = engines().valkey.replace(f"{host}:{port}", f"127.0.0.1:{proxy.port}")
+        settled = ValkeySettings(url=url, settle_seconds=1.5)
+        async with (
+            open_valkey(ValkeySettings(url=url)) as writer,
+            open_valkey(settled) as reader,
+        ):
+            marks = VersionMarks(writer)
+            await marks.settle([1], 1)
+            proxy.refuse()
+            await marks.begin([1], 2)
+            with refuses(Unavailable, "DEPENDENCY_UNAVAILABLE"):
+                await reader.get(marks.key(1))
+            proxy.heal()
+
+            async def first_answer() -> bytes | None:
+                try:
+                    return await reader.get(marks.key(1))
+                except Unavailable as error:
+                    raise AssertionError("it is away still") from error
+
+            assert await eventually(first_answer) == b"?2"
+
+
 async def test_many_values_are_put_at_once() -> None:
     """Each key with its own version."""
     async with opened() as client:
