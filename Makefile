@@ -38,6 +38,14 @@ test-integration: venv ## stores and services against real embedded engines
 test-mesh: venv ## every service at once: replay and fault tests
 	$(PYTEST) tests/mesh $(ARGS)
 
+.PHONY: test-faults
+test-faults: venv ## real processes under faults: ARGS="--minutes 3 --seed 1"
+	@exec $(PYTHON_BIN) -m tests.faults $(ARGS)
+
+.PHONY: test-planted
+test-planted: venv ## planted bugs: each must turn the test it names red
+	$(PYTHON_BIN) -m tests.planted $(ARGS)
+
 .PHONY: check
 check: lint types check-gen check-proto ## everything a change must pass before its tests
 
@@ -85,6 +93,10 @@ baseline: venv ## accept the contract as the one not to be broken
 .PHONY: bench
 bench: venv ## benchmarks
 	$(PYTHON_BIN) -m bench $(ARGS)
+
+.PHONY: bench-against
+bench-against: venv ## this tree against an earlier one, in turn: ARGS=<commit>
+	$(PYTHON_BIN) -m bench.compare $(ARGS)
 
 .PHONY: venv
 venv: .venv/.stamp ## .venv with everything of requirements.lock
