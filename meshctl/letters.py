@@ -78,7 +78,7 @@ class Letters:
         room, _, number = name.rpartition("-")
         if not number.isdecimal() or room not in (*ROOMS, STREAM):
             raise InvalidArgument(
-                "INVALID_ARGUMENT", f"{name} is no name of a dead letter: feed-12 is"
+                "VALIDATION_FAILED", f"{name} is no name of a dead letter: feed-12 is"
             )
         if room == STREAM:
             async with self.bus() as bus:

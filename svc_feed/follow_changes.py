@@ -21,7 +21,7 @@ from .model import (
     PostId,
     UserId,
 )
-from .ports import FeedIndex, Graph, HotFeeds, PostRecords, Readers
+from .ports import FeedIndex, Graph, HotFeeds, Notes, PostRecords, Readers
 
 # Of posts this much younger than the follow, fan-out may have asked for the followers
 # before the follow was there. All of them are placed, however many.
@@ -46,6 +46,7 @@ class FollowChanges:
         graph: Graph,
         records: PostRecords,
         readers: Readers,
+        notes: Notes,
         clock: Clock,
         pull_all_above: int,
     ) -> None:
@@ -55,6 +56,7 @@ class FollowChanges:
         self._graph = graph
         self._records = records
         self._readers = readers
+        self._notes = notes
         self._clock = clock
         self._pull_above = pull_all_above
         self._push_below = int(pull_all_above * PUSHED_SHARE)
@@ -103,7 +105,9 @@ class FollowChanges:
     async def erase(self, user: UserId) -> None:
         """Takes out a deleted person's feed, and their posts everywhere."""
         await self._index.erase(user)
+        await self._readers.forget(user)
         await self._hot_feeds.forget([user])
+        await self._notes.forget(user)
 
     async def choose(self, reader: UserId) -> None:
         """Lets who follows too many pull, and have posts placed who does not."""

@@ -135,6 +135,10 @@ class Readers(Protocol):
         """Notes that the index holds what it should, or that it does not."""
         ...
 
+    async def forget(self, viewer: UserId) -> None:
+        """Drops what is noted of somebody who is gone."""
+        ...
+
     async def next_after(self, viewer: UserId) -> UserId | None:
         """Who of those of whom something is kept has the next higher id, if any."""
         ...
@@ -325,6 +329,10 @@ class Notes(Protocol):
 
     def note_last(self, viewer: UserId, order: Order, page: bytes) -> None:
         """A first page, for the time in which a refresh is too soon."""
+        ...
+
+    async def forget(self, viewer: UserId) -> None:
+        """Drops what is noted of somebody who is gone. Raises Unavailable."""
         ...
 
 

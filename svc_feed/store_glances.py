@@ -176,6 +176,12 @@ class ValkeyNotes:
     def note_last(self, viewer: UserId, order: Order, page: bytes) -> None:
         self._add(last_key(viewer, order), page, self._last_kept)
 
+    async def forget(self, viewer: UserId) -> None:
+        keys = [top_key(viewer), *(last_key(viewer, order) for order in Order)]
+        for key in keys:
+            self._waiting.pop(key, None)
+        await self._valkey.delete(*keys)
+
     async def run(self) -> None:
         """Background work of processes that serve. Ends only when cancelled."""
         while True:

@@ -43,6 +43,8 @@ INSERT INTO feed_reader (viewer_id, last_read_at, is_whole) VALUES ($1, $2, $3)
 ON CONFLICT (viewer_id) DO UPDATE SET is_whole = excluded.is_whole
 """
 
+FORGET = "DELETE FROM feed_reader WHERE viewer_id = $1"
+
 NEXT_AFTER = "SELECT min(viewer_id) FROM feed_reader WHERE viewer_id > $1"
 
 TIERS = """
@@ -99,6 +101,9 @@ class PostgresReaders:
     async def set_whole(self, viewer: UserId, is_whole: bool) -> None:
         made = ids.time_of(viewer)
         await self._shards.pool(viewer).execute(SET_WHOLE, viewer, made, is_whole)
+
+    async def forget(self, viewer: UserId) -> None:
+        await self._shards.pool(viewer).execute(FORGET, viewer)
 
     async def next_after(self, viewer: UserId) -> UserId | None:
         found = [await pool.fetchval(NEXT_AFTER, viewer) for pool in self._shards.all()]

@@ -183,12 +183,14 @@ async def assemble(settings: FeedSettings) -> AsyncIterator[App]:
             index_age=settings.index_age,
             in_flight=settings.fan_out_pages,
         )
+        notes = ValkeyNotes(valkey=valkey, last_kept=settings.refresh_seconds)
         follows = FollowChanges(
             index=index,
             hot_feeds=hot_feeds,
             graph=graph,
             records=records,
             readers=readers,
+            notes=notes,
             clock=clock,
             pull_all_above=settings.pull_all_above,
         )
@@ -240,7 +242,6 @@ async def assemble(settings: FeedSettings) -> AsyncIterator[App]:
             freshness=freshness,
             max_users=settings.near_users,
         )
-        notes = ValkeyNotes(valkey=valkey, last_kept=settings.refresh_seconds)
         presentation = Presentation(
             ranker=RankPeer(
                 stub=rank_pb2_grpc.RankServiceStub(to_rank),
@@ -319,6 +320,7 @@ async def assemble(settings: FeedSettings) -> AsyncIterator[App]:
                         settle=settings.settle,
                     ),
                     upkeep=FeedUpkeep(
+                        graph=graph,
                         audit=audit,
                         rebuild=rebuild,
                         trail=PostgresTrail(pool=first),

@@ -129,3 +129,13 @@ class ReadersContract:
             assert dict(await readers.tiers()) == {"hot": 1, "warm": 0, "cold": 1}
             clock.advance(86_401)
             assert dict(await readers.tiers()) == {"hot": 0, "warm": 1, "cold": 1}
+
+    async def test_who_is_gone_is_forgotten(self) -> None:
+        """As if they had never read; forgetting nobody changes nothing."""
+        async with self.open_readers(FakeClock()) as readers:
+            await readers.touch(NEW)
+            await readers.forget(NEW)
+            await readers.forget(AGED)
+
+            assert (await readers.state(NEW)).last_read is None
+            assert await readers.next_after(UserId(0)) is None

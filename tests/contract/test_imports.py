@@ -112,7 +112,7 @@ ROWS = {
             "structlog",
             *chassis("postgres", "shards", "valkey", "valkey_node", "outbox"),
             *chassis("audit", "auth", "context", "idempotency", "freshness", "packed"),
-            *chassis("clock", "ids", "errors", "deadline"),
+            *chassis("clock", "ids", "errors", "deadline", "retries"),
         ),
         planted=("svc_ingest/store.py", "from .peers import GraphPeer"),
     ),
@@ -139,7 +139,7 @@ ROWS = {
         files=("svc_*/cached*.py",),
         may=(
             *("own.model", "own.ports", "own.cached*", "domain"),
-            *chassis("cache", "clock", "errors"),
+            *chassis("cache", "clock", "errors", "ids"),
         ),
         planted=("svc_feed/cached.py", "from .store import PostgresFeedIndex"),
     ),

@@ -221,6 +221,10 @@ class MemoryReaders:
         state = self._states.get(viewer, ReaderState())
         self._states[viewer] = replace(state, is_whole=is_whole)
 
+    async def forget(self, viewer: UserId) -> None:
+        self._check()
+        self._states.pop(viewer, None)
+
     async def next_after(self, viewer: UserId) -> UserId | None:
         self._check()
         return min((one for one in self._states if one > viewer), default=None)
@@ -265,6 +269,11 @@ class MemoryNotes:
 
     def note_last(self, viewer: UserId, order: Order, page: bytes) -> None:
         self._last[viewer, order] = (self._clock.monotonic(), page)
+
+    async def forget(self, viewer: UserId) -> None:
+        self.tops.pop(viewer, None)
+        for order in Order:
+            self._last.pop((viewer, order), None)
 
     def last(self, viewer: UserId, order: Order) -> bytes | None:
         noted_at, page = self._last.get((viewer, order), (float("-inf"), b""))

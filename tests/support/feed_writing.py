@@ -97,6 +97,7 @@ def follows(world: World, *, pull_all_above: int = 2_000) -> FollowChanges:
         graph=world,
         records=world,
         readers=world.readers,
+        notes=world.notes,
         clock=world.clock,
         pull_all_above=pull_all_above,
     )

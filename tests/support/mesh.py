@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -78,7 +78,9 @@ class Mesh:
         pids = self.pids(name)
         assert pids, f"no process of {name}"
         for pid in pids:
-            os.kill(pid, number)
+            # One may end with another: a process with the one that watches it.
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     async def ready(self, room: str) -> None:
         """Waits until a room says that it serves."""

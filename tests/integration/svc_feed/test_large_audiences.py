@@ -70,7 +70,8 @@ async def until_held(database: Pool, post_id: int, count: int) -> None:
     async def check() -> None:
         assert await holders(database, post_id) == count
 
-    await eventually(check, timeout=20)
+    # A part that failed comes again after seconds, by the ladder of retries.
+    await eventually(check, timeout=60)
 
 
 async def parts_told(database: Pool) -> Sequence[int]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chassis.errors import Unavailable
+from chassis.errors import NotFound, Unavailable
 from chassis.testing import refuses
 
-from svc_feed.upkeep import FeedUpkeep
+from svc_feed.upkeep import NOBODY, FeedUpkeep
 from tests.support.feed_writing import SETTLE, audit, feed_of
-from tests.support.home_feeds import ANN, BEN, World
+from tests.support.home_feeds import ANN, BEN, DAN, DELETED, World
 
 WHO = "service:meshctl"
 
@@ -25,7 +25,9 @@ class Rows:
 
 
 def upkeep(world: World, trail: Rows) -> FeedUpkeep:
-    return FeedUpkeep(audit=audit(world), rebuild=world.rebuild, trail=trail)
+    return FeedUpkeep(
+        graph=world, audit=audit(world), rebuild=world.rebuild, trail=trail
+    )
 
 
 async def test_looking_leaves_no_trace_and_changes_nothing() -> None:
@@ -72,3 +74,16 @@ async def test_what_fails_is_told_too() -> None:
         await upkeep(world, trail).rebuild(ANN, who=WHO)
 
     assert trail.rows == [(WHO, "feed.rebuild", str(ANN), "DEPENDENCY_UNAVAILABLE")]
+
+
+async def test_a_feed_of_nobody_is_not_found() -> None:
+    """An id that is nobody's has no feed to look into."""
+    world, trail = World(), Rows()
+    world.relate(NOBODY, DAN, DELETED)
+
+    with refuses(NotFound, "USER_NOT_FOUND"):
+        await upkeep(world, trail).audit(DAN, repair=False, who=WHO)
+    with refuses(NotFound, "USER_NOT_FOUND"):
+        await upkeep(world, trail).rebuild(DAN, who=WHO)
+
+    assert trail.rows == []

@@ -117,6 +117,7 @@ class FeedServiceServicer:
         and repairs it when asked to.
 
         Errors:
+        NOT_FOUND / USER_NOT_FOUND: no such user.
         UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -128,6 +129,7 @@ class FeedServiceServicer:
         copy. Reads go on meanwhile. Audited.
 
         Errors:
+        NOT_FOUND / USER_NOT_FOUND: no such user.
         UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -72,6 +72,7 @@ class FeedServiceStub:
     and repairs it when asked to.
 
     Errors:
+      NOT_FOUND / USER_NOT_FOUND: no such user.
       UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
     """
     RebuildFeed: _grpc.UnaryUnaryMultiCallable[_feed_pb2.RebuildFeedRequest, _feed_pb2.RebuildFeedResponse]
@@ -79,6 +80,7 @@ class FeedServiceStub:
     copy. Reads go on meanwhile. Audited.
 
     Errors:
+      NOT_FOUND / USER_NOT_FOUND: no such user.
       UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
     """
 
@@ -126,6 +128,7 @@ class FeedServiceAsyncStub(FeedServiceStub):
     and repairs it when asked to.
 
     Errors:
+      NOT_FOUND / USER_NOT_FOUND: no such user.
       UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
     """
     RebuildFeed: _aio.UnaryUnaryMultiCallable[_feed_pb2.RebuildFeedRequest, _feed_pb2.RebuildFeedResponse]  # type: ignore[assignment]
@@ -133,6 +136,7 @@ class FeedServiceAsyncStub(FeedServiceStub):
     copy. Reads go on meanwhile. Audited.
 
     Errors:
+      NOT_FOUND / USER_NOT_FOUND: no such user.
       UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
     """
 
@@ -201,6 +205,7 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         and repairs it when asked to.
 
         Errors:
+          NOT_FOUND / USER_NOT_FOUND: no such user.
           UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
         """
 
@@ -214,6 +219,7 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         copy. Reads go on meanwhile. Audited.
 
         Errors:
+          NOT_FOUND / USER_NOT_FOUND: no such user.
           UNAVAILABLE / DEPENDENCY_UNAVAILABLE: the index, graph or posts do not answer.
         """
 
