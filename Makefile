@@ -42,6 +42,11 @@ test-mesh: venv ## every service at once: replay and fault tests
 test-faults: venv ## real processes under faults: ARGS="--minutes 3 --seed 1"
 	@exec $(PYTHON_BIN) -m tests.faults $(ARGS)
 
+.PHONY: test-model
+test-model: venv ## feeds against a reference model, for long: MODEL_EXAMPLES, MODEL_SEED
+	MODEL_EXAMPLES=$${MODEL_EXAMPLES:-300} MODEL_STEPS=$${MODEL_STEPS:-80} \
+		$(PYTEST) tests/mesh/test_feed_machine.py $(ARGS)
+
 .PHONY: test-planted
 test-planted: venv ## planted bugs: each must turn the test it names red
 	$(PYTHON_BIN) -m tests.planted $(ARGS)

@@ -99,12 +99,16 @@ class Drafts:
         self, query: FeedQuery, position: Position, walk: Walk
     ) -> Draft:
         """A later page, in the order that the first one set."""
+        most = len(position.window) + SLICE
         above = await walk.ids_above(
-            position.before if position.remaining else position.top,
-            len(position.window) + SLICE,
+            position.before if position.remaining else position.top, most
         )
         newer = [post_id for post_id in above if post_id > position.top]
-        new_posts = len(await walk.judged(newer[:MOST_NEW]))
+        if len(newer) < most:
+            new_posts = len(await walk.judged(newer[:MOST_NEW]))
+        else:
+            # There may be more of them than were looked for.
+            new_posts = await walk.count_above(position.top, MOST_NEW)
         shown: list[Candidate] = []
         ranking: Ranking | None = None
         if position.remaining:

@@ -97,7 +97,7 @@ class HomeFeed:
             return await self._present(query, visit, draft)
         if is_refresh:
             last = self._refreshes.recall(query.viewer, query.order, visit.glance)
-            if last is not None:
+            if last is not None and len(last.ids) <= query.size:
                 return await self._again(query, visit, last)
             self._repairs.notice(query.viewer)
         draft = await self._first(query, visit.walk)

@@ -17,6 +17,7 @@ from chassis.errors import (
 
 from .celebrities import Celebrities
 from .connections import Connection, Connections, closed
+from .following import Following
 from .model import (
     Change,
     EventKind,
@@ -60,6 +61,7 @@ class Subscriptions:
         live: LiveHints,
         connections: Connections,
         celebrities: Celebrities,
+        following: Following,
         clock: Clock,
         process: ProcessName,
         limits: StreamLimits,
@@ -68,6 +70,7 @@ class Subscriptions:
         self._live = live
         self._connections = connections
         self._celebrities = celebrities
+        self._following = following
         self._clock = clock
         self._process = process
         self._limits = limits
@@ -105,6 +108,7 @@ class Subscriptions:
         """
         opened = await self._visited(viewer)
         if since is None:
+            await self._look(viewer)
             return Synced(events=(), position=opened.head, has_more=False)
         logged = None
         if opened.reaches(since):
@@ -114,8 +118,9 @@ class Subscriptions:
             reset = self._reset(opened.head)
             return Synced(events=(reset,), position=opened.head, has_more=False)
         last = logged[-1].sequence if logged else since.sequence
+        told = await self._following.judged(viewer, logged)
         return Synced(
-            events=tuple(Live.of(since.epoch, entry) for entry in logged),
+            events=tuple(Live.of(since.epoch, entry) for entry in told),
             position=Position(since.epoch, last),
             has_more=last < opened.head.sequence,
         )
@@ -214,7 +219,7 @@ class Subscriptions:
                 viewer, after=position, limit=self._limits.read
             )
             if logged is not None:
-                connection.fill(logged)
+                connection.fill(await self._following.judged(viewer, logged))
                 return None
         opened = await self._logs.visit(viewer, checked_ms=None)
         if opened.reaches(position):
@@ -222,6 +227,13 @@ class Subscriptions:
             return None
         connection.begin(opened.head, known=opened.head.sequence)
         return self._reset(opened.head)
+
+    async def _look(self, viewer: UserId) -> None:
+        """Notes whom a viewer who begins to poll follows, to notice who leaves."""
+        try:
+            await self._following.look(viewer)
+        except MeshError as error:
+            log.warning("subscriptions.look_failed", error=str(error))
 
     async def _visited(self, viewer: UserId) -> OpenLog:
         """The log of a polling viewer, with the celebrities' posts in it."""

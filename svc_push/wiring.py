@@ -112,9 +112,10 @@ async def assemble(settings: PushSettings) -> AsyncIterator[App]:
             clock=clock,
             pace=pace,
         )
+        following = Following(graph=graph, logs=logs, delivery=delivery, clock=clock)
         celebrities = Celebrities(
             followers=followers,
-            following=Following(graph=graph, logs=logs, delivery=delivery, clock=clock),
+            following=following,
             announcements=announcements,
             missed=missed,
             logs=logs,
@@ -127,6 +128,7 @@ async def assemble(settings: PushSettings) -> AsyncIterator[App]:
             live=live,
             connections=connections,
             celebrities=celebrities,
+            following=following,
             clock=clock,
             process=process,
             limits=StreamLimits(

@@ -107,14 +107,15 @@ class Process:
             connections=self.connections,
             every=timedelta(seconds=60),
         )
+        self.following = Following(
+            graph=world.graph,
+            logs=world.logs,
+            delivery=self.delivery,
+            clock=world.clock,
+        )
         self.celebrities = Celebrities(
             followers=followers,
-            following=Following(
-                graph=world.graph,
-                logs=world.logs,
-                delivery=self.delivery,
-                clock=world.clock,
-            ),
+            following=self.following,
             announcements=self.announcements,
             missed=missed,
             logs=world.logs,
@@ -127,6 +128,7 @@ class Process:
             live=world.network,
             connections=self.connections,
             celebrities=self.celebrities,
+            following=self.following,
             clock=world.clock,
             process=process,
             limits=StreamLimits(streams=2, read=3, heartbeat=HEARTBEAT),

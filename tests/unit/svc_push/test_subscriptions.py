@@ -17,6 +17,13 @@ async def place(process: Process, *posts: int, viewer: UserId = ANN) -> None:
         await process.delivery.place([viewer], added(PostId(post), EVE))
 
 
+def following() -> World:
+    """A world in which Ann follows Eve."""
+    world = World()
+    world.graph.follows.add((ANN, EVE))
+    return world
+
+
 async def test_a_fresh_stream_begins_with_where_the_log_stands() -> None:
     """The client has a position to resume from before anything happens."""
     async with running(World(), "a") as (a,), a.stream(ANN) as client:
@@ -306,7 +313,7 @@ async def test_an_ended_account_ends_its_streams() -> None:
 
 async def test_polling_without_a_position_tells_where_the_log_stands() -> None:
     """From then on the reader is logged for."""
-    async with running(World(), "a") as (a,):
+    async with running(following(), "a") as (a,):
         first = await a.subscriptions.sync(ANN, None, 100)
         await place(a, 1)
         second = await a.subscriptions.sync(ANN, first.position, 100)
@@ -317,7 +324,7 @@ async def test_polling_without_a_position_tells_where_the_log_stands() -> None:
 
 async def test_polling_gives_every_event_once() -> None:
     """Positions join without gap or repeat; the last answer says so."""
-    async with running(World(), "a") as (a,):
+    async with running(following(), "a") as (a,):
         position = (await a.subscriptions.sync(ANN, None, 2)).position
         await place(a, 1, 2, 3, 4, 5)
         seen: list[Change | None] = []
@@ -334,7 +341,7 @@ async def test_polling_gives_every_event_once() -> None:
 
 async def test_polling_with_a_lost_position_is_answered_with_a_reset() -> None:
     """As on a stream; the answer's position goes on."""
-    world = World()
+    world = following()
     async with running(world, "a") as (a,):
         position = (await a.subscriptions.sync(ANN, None, 2)).position
         world.logs.lose_all()
