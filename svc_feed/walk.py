@@ -101,13 +101,18 @@ class Walk:
         return shown
 
     async def count_above(self, floor: PostId, most: int) -> int:
-        """How many posts above a floor may be shown, up to `most` and the budget."""
+        """How many posts above a floor may be shown, up to `most` and the budget.
+
+        Spends nothing of what the page may look at, or a page with much above it would
+        never get anywhere.
+        """
         count = 0
         before = ABOVE_ALL
-        while count < most and self._budget > 0:
+        left = self._budget
+        while count < most and left > 0:
             part = await self._skeleton.older(before, most)
             newer = [one.post_id for one in part.entries if one.post_id > floor]
-            self._budget -= max(1, len(newer))
+            left -= max(1, len(newer))
             count += len(await self.judged(newer))
             if part.is_end or len(newer) < len(part.entries) or part.before <= floor:
                 break
