@@ -414,6 +414,20 @@ async def test_later_pages_say_how_many_posts_are_newer() -> None:
     assert (first.new_post_count, second.new_post_count) == (6, 3)
 
 
+async def test_many_newer_posts_are_counted_whole() -> None:
+    """Not only those that a page would have looked at; up to a hundred."""
+    world = following()
+    await world.posts_of(BEN, 6)
+    first = await world.page(ANN, order=Order.LATEST, size=2)
+    token = first.next_page_token
+    await world.posts_of(CAT, 60)
+    second = await world.page(ANN, order=Order.LATEST, size=2, token=token)
+    await world.posts_of(CAT, 60)
+    third = await world.page(ANN, order=Order.LATEST, size=2, token=token)
+
+    assert (second.new_post_count, third.new_post_count) == (60, 100)
+
+
 async def test_a_post_that_is_placed_late_joins_the_session() -> None:
     """Fan-out trails: a post from before the first page is not skipped."""
     world = following()

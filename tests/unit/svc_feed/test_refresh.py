@@ -271,3 +271,14 @@ async def test_a_top_is_written_only_when_it_moved() -> None:
     await world.page(ANN, size=10, token=pages[-1].next_page_token)
 
     assert world.notes.writes == 1
+
+
+async def test_a_smaller_page_is_not_answered_with_a_larger_one() -> None:
+    """The last page is answered again where it fits."""
+    world = following()
+    await world.posts_of(BEN, 9)
+    await world.page(ANN, size=9, refresh=True)
+
+    page = await world.page(ANN, size=3, refresh=True)
+
+    assert len(page.items) == 3
